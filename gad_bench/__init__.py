@@ -1,0 +1,1 @@
+"""Benchmark harness for image anomaly detection with Gaussians on pretrained deep features."""
