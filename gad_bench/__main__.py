@@ -1,0 +1,21 @@
+"""`python -m gad_bench`: the command line."""
+
+from __future__ import annotations
+
+import sys
+
+from gad_bench.help import asks_for_help, help_text
+
+
+def main() -> None:
+    """Show the help, or hand over to Hydra, and end with the status that DESIGN gives."""
+    if asks_for_help(sys.argv[1:]):
+        print(help_text(sys.argv[1:]))
+        return
+    from gad_bench.job import launch
+
+    sys.exit(launch())
+
+
+if __name__ == "__main__":
+    main()

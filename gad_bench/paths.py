@@ -1,0 +1,12 @@
+"""Where gad_bench's own files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def config_folder() -> Path:
+    """Return conf/: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parent
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
