@@ -1,0 +1,1 @@
+"""Features of images: backbones, runtimes, extraction and the store."""

@@ -1,0 +1,104 @@
+"""From image files to features: reading overlaps with the model, memory stays constant."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from gad_bench.data.images import read_image
+from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def extract(  # noqa: PLR0913 - all by name
+    paths: Sequence[str],
+    *,
+    backbone: Backbone,
+    runtime: Runtime,
+    deepest: int,
+    batch_size: int,
+    device: str,
+) -> Iterator[tuple[Features, ...]]:
+    """Yield the features of the images, in order, a batch at a time.
+
+    Each batch is a tuple of float32 [batch, D_i], one per block 0..deepest. While a batch is with
+    the caller the next is in the model and those after it are being read.
+
+    Raises:
+        UserError: names the image that cannot be read, or what is wrong with the backbone.
+    """
+    model = _ready_model(backbone, runtime, deepest, device)
+    size = backbone.image_size()
+    with (
+        _threads(os.cpu_count() or 1) as readers,
+        _threads(1) as runner,
+        tqdm(total=len(paths), desc=backbone.name, unit="image", disable=None) as progress,
+    ):
+        images = _ahead(readers, lambda path: read_square(path, size), paths, 2 * batch_size)
+        for features in _ahead(runner, model, _batches(images, batch_size), 1):
+            progress.update(len(features[0]))
+            yield tuple(features)
+
+
+def read_square(path: str, size: int) -> Pixels:
+    """Read an image and resize it straight to a square, as the paper does: uint8 [S, S, 3] RGB."""
+    import cv2
+
+    image = read_image(path)
+    resized: Pixels = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
+    return resized
+
+
+_kept: dict[str, Model] = {}
+
+
+def _ready_model(backbone: Backbone, runtime: Runtime, deepest: int, device: str) -> Model:
+    """Build and compile the model, or take the one that the sweep's last job used."""
+    facts = [dict(backbone.facts()), dict(runtime.facts(device)), deepest, device]
+    key = json.dumps(facts, sort_keys=True)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
+    return _kept[key]
+
+
+def _batches(images: Iterator[Pixels], batch_size: int) -> Iterator[Pixels]:
+    while batch := list(islice(images, batch_size)):
+        yield np.stack(batch)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[Executor]:
+    """Give threads that are gone afterwards, whatever waits for them."""
+    executor = ThreadPoolExecutor(count)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    executor: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    depth: int,
+) -> Iterator[Result]:
+    """Map in order, with up to `depth` items under way beyond the one that is asked for."""
+    under_way: deque[Future[Result]] = deque()
+    for item in items:
+        under_way.append(executor.submit(function, item))
+        if len(under_way) > depth:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()

@@ -1,0 +1,88 @@
+"""The filter bank's module: Gabor moduli over an image pyramid, pooled to power means."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, conv2d
+
+OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
+"""Lightness, red against green, yellow against blue, from RGB."""
+BANDWIDTH = 0.56
+"""Width of the Gaussian envelope, in wavelengths, for a bandwidth of one octave."""
+RADIUS = 2.5
+"""Where the envelope is cut off, in standard deviations."""
+STRIDE = 2
+"""Moduli are smooth: every other position tells as much as all of them."""
+
+
+COARSE = 8
+"""Side of the squares that colour is averaged over first, in pixels."""
+
+
+class GaborPyramid(nn.Module):
+    """From uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block.
+
+    Block 0 has the mean and the power means about it of the 3 opponent channels (9 values), each
+    further block 3 power means for 3 channels and each orientation.
+    """
+
+    opponent: Tensor
+    bank: Tensor
+
+    def __init__(self, octaves: int, orientations: int, wavelength: float) -> None:
+        super().__init__()
+        self.octaves = octaves
+        channels = len(OPPONENT)
+        self.register_buffer("opponent", torch.tensor(OPPONENT).view(channels, 3, 1, 1))
+        bank = torch.from_numpy(gabor_bank(orientations, wavelength))
+        self.register_buffer("bank", bank.repeat(channels, 1, 1, 1))
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the pooled blocks."""
+        image = conv2d(pixels.permute(0, 3, 1, 2).float() / 255, self.opponent)
+        blocks = [_colour(image)]
+        for octave in range(self.octaves):
+            if octave:
+                image = avg_pool2d(image, 2)
+            moduli = self._moduli(image)
+            means = [moduli.pow(n).mean((2, 3)).pow(1 / n) for n in (1, 2, 4)]
+            blocks.append(torch.cat(means, dim=1))
+        return tuple(blocks)
+
+    def _moduli(self, image: Tensor) -> Tensor:
+        responses = conv2d(image, self.bank, stride=STRIDE, groups=image.shape[1])
+        even, odd = responses[:, 0::2], responses[:, 1::2]
+        return (even * even + odd * odd).sqrt()
+
+
+def gabor_bank(orientations: int, wavelength: float) -> NDArray[np.float32]:
+    """Return float32 [2 * orientations, 1, k, k]: even and odd filter of each orientation in turn.
+
+    Each filter's mean is zero, so flat areas give nothing, and its absolute values add up to 1.
+    """
+    sigma = BANDWIDTH * wavelength
+    side = 2 * round(RADIUS * sigma) + 1
+    filters = []
+    for turn in range(orientations):
+        for phase in (0, np.pi / 2):
+            angle = np.pi * turn / orientations
+            kernel = cv2.getGaborKernel((side, side), sigma, angle, wavelength, 1.0, phase)
+            envelope = cv2.getGaborKernel((side, side), sigma, angle, np.inf, 1.0, 0)
+            kernel -= envelope * (kernel.sum() / envelope.sum())
+            filters.append(kernel / np.abs(kernel).sum())
+    return np.stack(filters)[:, None].astype(np.float32)
+
+
+def _colour(image: Tensor) -> Tensor:
+    mean = _mean(image)
+    distance = (image - mean[:, :, None, None]).abs()
+    return torch.cat([mean, *(_mean(distance.pow(n)).pow(1 / n) for n in (2, 4))], dim=1)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Average in two steps: a long float32 sum in one go costs OpenVINO four digits."""
+    return avg_pool2d(values, COARSE).mean((2, 3))

@@ -1,0 +1,231 @@
+"""Any network of timm as a backbone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gad_bench.errors import UserError
+from gad_bench.features import weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CLOSE_NAMES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmBackbone:
+    """A network of timm, its weights, and where its blocks are tapped.
+
+    Attributes:
+        name: timm's name with the weights' tag, as in `tf_efficientnet_b4.aa_in1k`.
+        pretrained: false for random weights.
+        weights: a local checkpoint in place of the hub's, .pth or .safetensors.
+        seed: of the random weights.
+        input_size: side of the square input in pixels; None for the weights' own.
+        mean: per RGB channel of the pixels in [0, 1]; None for the weights' own.
+        std: likewise.
+        taps: the modules whose outputs are the blocks; None for timm's own choice
+            (`forward_intermediates`: a transformer's blocks, a CNN's stages).
+    """
+
+    name: str
+    pretrained: bool = True
+    weights: str | None = None
+    seed: int = 0
+    input_size: int | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    taps: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.input_size is not None and self.input_size < 1:
+            raise UserError(f"backbone.input_size must be at least 1, not {self.input_size}")
+        for key, values in (("mean", self.mean), ("std", self.std)):
+            if values is not None and len(values) != 3:
+                raise UserError(f"backbone.{key} needs 3 numbers, one a channel, not {values}")
+        if self.weights is not None and not self.pretrained:
+            raise UserError("backbone.weights and backbone.pretrained=false exclude each other")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the architecture, the weights' digest (or the seed), the input and the taps.
+
+        Raises:
+            UserError: timm does not know the name, or the weights are not to be had.
+        """
+        file = self._weights_file()
+        origin = {"seed": self.seed} if file is None else {"weights": weights.digest(file)}
+        return {
+            "architecture": f"timm/{self._architecture}",
+            **origin,
+            "input_size": self.image_size(),
+            "mean": self._mean(),
+            "std": self._std(),
+            "taps": self.taps,
+        }
+
+    def block_count(self) -> int:
+        """Return the number of blocks that can be tapped."""
+        return len(self.taps) if self.taps is not None else _intermediates(self.name)
+
+    def image_size(self) -> int:
+        """Return the side of the square input, in pixels."""
+        return self.input_size or int(_pretrained_values(self.name)["input_size"][-1])
+
+    def build(self, deepest: int) -> nn.Module:
+        """Build the network up to the deepest block; see `interface.Backbone`.
+
+        Raises:
+            UserError: the weights do not fit, or a tap names no module.
+        """
+        from gad_bench.features.pooled import IntermediateBlocks, PooledBlocks, TappedModules
+
+        network = self._network()
+        blocks: nn.Module
+        if self.taps is None:
+            blocks = IntermediateBlocks(network, deepest)
+        else:
+            _check_taps(network, self.taps)
+            blocks = TappedModules(network, self.taps[: deepest + 1])
+        return PooledBlocks(blocks, self._mean(), self._std()).eval()
+
+    @property
+    def _architecture(self) -> str:
+        return self.name.partition(".")[0]
+
+    def _mean(self) -> list[float]:
+        return self.mean or list(_pretrained_values(self.name)["mean"])
+
+    def _std(self) -> list[float]:
+        return self.std or list(_pretrained_values(self.name)["std"])
+
+    def _weights_file(self) -> Path | None:
+        if self.weights is not None:
+            return weights.local_file(self.weights)
+        if not self.pretrained:
+            return None
+        if "." not in self.name:
+            raise UserError(_which_tag(self.name))
+        return weights.hub_file(f"timm/{self.name}")
+
+    def _network(self) -> nn.Module:
+        _check_name(self.name)
+        file = self._weights_file()
+        if file is None:
+            return _random_network(self.name, self.seed, self._size_option())
+        return _loaded_network(self.name, file, self._size_option())
+
+    def _size_option(self) -> dict[str, Any]:
+        """Transformers are built for one size of image; convolutional networks take any."""
+        fixed = self.input_size and _pretrained_values(self.name).get("fixed_input_size")
+        return {"img_size": self.image_size()} if fixed else {}
+
+
+def _random_network(name: str, seed: int, options: dict[str, Any]) -> nn.Module:
+    import timm
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: nn.Module = timm.create_model(name, pretrained=False, **options)
+    return network
+
+
+def _loaded_network(name: str, file: Path, options: dict[str, Any]) -> nn.Module:
+    """Load by way of timm, which adapts a checkpoint's names and position embeddings."""
+    import timm
+
+    state = weights.read_checkpoint(file) | _blank_classifier(name, options)
+    overlay = {"state_dict": state, "label_offset": 0}
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, **options
+        )
+    except RuntimeError as error:
+        problems = [line.strip()[:160] for line in str(error).splitlines()[1:4]]
+        raise UserError(
+            f"{file} does not fit backbone.name={name}: {'; '.join(problems) or error}"
+        ) from error
+    return network
+
+
+def _blank_classifier(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return a classifier of zeros: no feature comes from it, so any checkpoint's will do."""
+    import timm
+    import torch
+
+    layers = _pretrained_values(name).get("classifier") or ()
+    prefixes = (f"{layers}.",) if isinstance(layers, str) else tuple(f"{x}." for x in layers)
+    with torch.device("meta"):
+        state = timm.create_model(name, pretrained=False, **options).state_dict()
+    return {
+        key: torch.zeros(value.shape) for key, value in state.items() if key.startswith(prefixes)
+    }
+
+
+@cache
+def _pretrained_values(name: str) -> dict[str, Any]:
+    import timm
+
+    _check_name(name)
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise UserError(
+            f"timm knows no preprocessing for {name}: give backbone.input_size, mean and std"
+        )
+    return vars(config)
+
+
+@cache
+def _intermediates(name: str) -> int:
+    import timm
+    import torch
+
+    _check_name(name)
+    with torch.device("meta"):
+        network = timm.create_model(name, pretrained=False)
+    if not hasattr(network, "forward_intermediates"):
+        raise UserError(f"timm's {name} offers no intermediate features: name backbone.taps")
+    stages: Any = network.feature_info
+    return len(stages)
+
+
+def _check_name(name: str) -> None:
+    import timm
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        from difflib import get_close_matches
+
+        close = get_close_matches(architecture, timm.list_models(), CLOSE_NAMES, cutoff=0.5)
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise UserError(f"backbone.name={name}: timm has no model {architecture}{hint}")
+    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
+        raise UserError(_which_tag(name))
+
+
+def _which_tag(name: str) -> str:
+    import timm
+
+    architecture = name.partition(".")[0]
+    _check_name(architecture)
+    tags = timm.list_pretrained(f"{architecture}.*")
+    if not tags:
+        return (
+            f"timm has no weights for {architecture}: give backbone.weights=PATH "
+            "or backbone.pretrained=false"
+        )
+    return f"backbone.name={name} must name its weights: choose one of {', '.join(tags)}"
+
+
+def _check_taps(network: nn.Module, taps: list[str]) -> None:
+    names = dict(network.named_modules()).keys()
+    unknown = [tap for tap in taps if tap not in names]
+    if unknown:
+        children = ", ".join(name for name, _ in network.named_children())
+        raise UserError(
+            f"backbone.taps: there is no module {unknown[0]}; the network has {children}"
+        )
