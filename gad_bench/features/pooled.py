@@ -36,11 +36,11 @@ class TappedModules(nn.Module):
 
     def __init__(self, network: nn.Module, taps: Sequence[str]) -> None:
         super().__init__()
-        self.graph = create_feature_extractor(network, list(taps))
+        self.network = create_feature_extractor(network, list(taps))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the blocks' maps, from images already normalised."""
-        return list(self.graph(images).values())
+        return list(self.network(images).values())
 
 
 class IntermediateBlocks(nn.Module):

@@ -107,9 +107,12 @@ class TimmBackbone:
             return weights.local_file(self.weights)
         if not self.pretrained:
             return None
-        if "." not in self.name:
-            raise UserError(_which_tag(self.name))
-        return weights.hub_file(f"timm/{self.name}")
+        repository = f"timm/{self.name}"
+        cached = weights.cached_hub_file(repository)
+        if cached is None:
+            _check_tag(self.name)
+            return weights.download_hub_file(repository)
+        return cached
 
     def _network(self) -> nn.Module:
         _check_name(self.name)
@@ -197,28 +200,25 @@ def _check_name(name: str) -> None:
     import timm
 
     architecture, _, tag = name.partition(".")
-    if not timm.is_model(architecture):
+    if tag:
+        _check_tag(name)
+    elif not timm.is_model(architecture):
         from difflib import get_close_matches
 
         close = get_close_matches(architecture, timm.list_models(), CLOSE_NAMES, cutoff=0.5)
         hint = f"; near it: {', '.join(close)}" if close else ""
         raise UserError(f"backbone.name={name}: timm has no model {architecture}{hint}")
-    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
-        raise UserError(_which_tag(name))
 
 
-def _which_tag(name: str) -> str:
+def _check_tag(name: str) -> None:
     import timm
 
     architecture = name.partition(".")[0]
     _check_name(architecture)
     tags = timm.list_pretrained(f"{architecture}.*")
-    if not tags:
-        return (
-            f"timm has no weights for {architecture}: give backbone.weights=PATH "
-            "or backbone.pretrained=false"
-        )
-    return f"backbone.name={name} must name its weights: choose one of {', '.join(tags)}"
+    if name not in tags:
+        choice = f"choose one of {', '.join(tags)}" if tags else "timm has none: give a file"
+        raise UserError(f"backbone.name={name} must name its weights: {choice}")
 
 
 def _check_taps(network: nn.Module, taps: list[str]) -> None:

@@ -29,21 +29,27 @@ def local_file(path: str) -> Path:
     return file
 
 
-def hub_file(repository: str) -> Path:
-    """Return the hub's weights from its local cache, else download them.
-
-    Raises:
-        UserError: neither is to be had; says how to go on.
-    """
-    from urllib.request import Request, urlopen
-
-    from huggingface_hub import hf_hub_download, hf_hub_url
+def cached_hub_file(repository: str) -> Path | None:
+    """Return the hub's weights where an earlier run downloaded them, else None."""
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(repository, HUB_FILE, local_files_only=True))
     except LocalEntryNotFoundError:
-        pass
+        return None
+
+
+def download_hub_file(repository: str) -> Path:
+    """Download the hub's weights.
+
+    Raises:
+        UserError: they are not to be had; says how to go on.
+    """
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
     address = hf_hub_url(repository, HUB_FILE)
     try:
         # A look first: without a network the download itself goes on trying for half a minute.

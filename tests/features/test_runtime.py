@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gad_bench.errors import UserError
+from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Backbone
+from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime
+from gad_bench.features.timm_backbone import TimmBackbone
+
+RESNET18 = TimmBackbone(
+    name="resnet18", pretrained=False, input_size=64, taps=["maxpool", "layer2", "layer4"]
+)
+BACKBONES = [
+    RESNET18,
+    TimmBackbone(name="tf_efficientnet_b0", pretrained=False, input_size=64, taps=["bn1", "bn2"]),
+    TimmBackbone(name="test_vit", pretrained=False, input_size=64),
+    FilterBank(input_size=64, octaves=3),
+]
+
+
+def relative_difference(one: list[NDArray[np.float32]], two: list[NDArray[np.float32]]) -> float:
+    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda backbone: backbone.name)
+def test_the_runtimes_agree(backbone: Backbone, pixels: NDArray[np.uint8]) -> None:
+    module = backbone.build(backbone.block_count() - 1)
+    openvino = OpenVinoRuntime().compile(module, 64, "cpu")(pixels)
+    with torch.inference_mode():
+        plain = [block.numpy() for block in module(torch.from_numpy(pixels))]
+    compiled = TorchRuntime().compile(module, 64, "cpu")(pixels)
+    assert relative_difference(openvino, plain) < 1e-4
+    assert relative_difference(compiled, plain) < 1e-5
+
+
+@pytest.mark.parametrize("runtime", [TorchRuntime(), OpenVinoRuntime()], ids=["torch", "openvino"])
+def test_features_do_not_depend_on_the_batch(
+    runtime: TorchRuntime | OpenVinoRuntime, pixels: NDArray[np.uint8]
+) -> None:
+    model = runtime.compile(RESNET18.build(2), 64, "cpu")
+    whole = model(pixels)
+    parts = [model(pixels[:3]), model(pixels[3:])]
+    joined = [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
+    assert relative_difference(joined, whole) < 1e-6
+
+
+@pytest.mark.parametrize("runtime", [TorchRuntime, OpenVinoRuntime])
+def test_bfloat16_is_used_where_it_is_asked_for(
+    runtime: type[TorchRuntime | OpenVinoRuntime], pixels: NDArray[np.uint8]
+) -> None:
+    module = RESNET18.build(2)
+    exact = runtime().compile(module, 64, "cpu")(pixels)
+    try:
+        rounded = runtime(precision="bfloat16").compile(module, 64, "cpu")(pixels)
+    except UserError:
+        pytest.skip("this processor has no bfloat16")
+    assert all(block.dtype == np.float32 for block in rounded)
+    assert 1e-4 < relative_difference(rounded, exact) < 0.1
+
+
+def test_auto_is_openvino_on_the_cpu() -> None:
+    assert AutoRuntime().facts("cpu") == OpenVinoRuntime().facts("cpu")
+    assert AutoRuntime(precision="bfloat16").facts("cpu")["precision"] == "bfloat16"
+
+
+def test_facts_name_what_changes_a_feature_and_no_default() -> None:
+    assert OpenVinoRuntime().facts("auto") == {
+        "runtime": "openvino",
+        "precision": "float32",
+        "device": "cpu",
+    }
+    assert TorchRuntime(precision="float16").facts("cpu") == {
+        "runtime": "torch",
+        "precision": "float16",
+        "device": "cpu",
+    }
+
+
+def test_tf32_is_no_fact_of_a_cpu() -> None:
+    assert TorchRuntime(tf32=True).facts("cpu") == TorchRuntime().facts("cpu")
+
+
+@pytest.mark.parametrize("runtime", [TorchRuntime, OpenVinoRuntime, AutoRuntime])
+def test_an_unknown_precision_lists_the_known_ones(
+    runtime: type[TorchRuntime | OpenVinoRuntime | AutoRuntime],
+) -> None:
+    with pytest.raises(UserError, match="choose one of float32, bfloat16, float16"):
+        runtime(precision="half")
+
+
+def test_a_precision_that_the_processor_lacks_is_refused() -> None:
+    import openvino
+
+    if "FP16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has float16")
+    with pytest.raises(UserError, match="OpenVINO lacks it on this CPU"):
+        OpenVinoRuntime(precision="float16").compile(RESNET18.build(0), 64, "cpu")
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match="device=cuda:99"):
+        OpenVinoRuntime().facts("cuda:99")
+    with pytest.raises(UserError, match="device=cuda:99"):
+        TorchRuntime().compile(RESNET18.build(0), 64, "cuda:99")
+
+
+class _SmallMemory(nn.Module):
+    """Stands for a device that holds three images."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError
+        return (pixels.float().mean((1, 2)),)
+
+
+def test_short_memory_halves_the_batch_for_good_with_a_word(
+    pixels: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = TorchRuntime().compile(_SmallMemory(), 64, "cpu")
+    with caplog.at_level(logging.WARNING):
+        first, second = model(pixels), model(pixels)
+    assert relative_difference(first, [pixels.mean((1, 2), dtype=np.float32)]) < 1e-6
+    assert relative_difference(first, second) == 0
+    assert caplog.messages == ["cpu is out of memory: going on with batches of 2"]
