@@ -1,0 +1,151 @@
+"""The catalog: a table of one category's images, and what every data set offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, cast
+
+import pandas as pd
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gad_bench.data.images import read_image, read_mask
+from gad_bench.errors import UserError
+
+GOOD = "good"
+
+Split = Literal["train", "test"]
+
+
+class ImageRow(NamedTuple):
+    """One image: a row of the catalog."""
+
+    path: str  # absolute
+    category: str
+    split: Split
+    label: int  # 0 good, 1 anomalous
+    defect: str  # the defect's name, or "good"
+    mask: str  # absolute path of the defect's mask, or "" where there is none
+
+
+@dataclass(frozen=True)
+class CategoryFacts:
+    """What holds for a category's images; the limits are what augmentation may do to a good one."""
+
+    kind: str  # "texture" or "object"
+    horizontal_flip: bool
+    quarter_turns: bool  # rotation by 90, 180 and 270 degrees
+    rotation_limit: float  # degrees
+    shift_limit: float  # share of the side
+    scale_limits: tuple[float, float]  # smallest and largest change of size, as a share
+    smallest_defect: int | None  # pixels: the least, over the masks, of the largest connected area
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("texture", "object"):
+            raise UserError(f"kind must be texture or object, not {self.kind}")
+        low, high = self.scale_limits
+        if not -1 < low <= high:
+            raise UserError(
+                f"scale_limits must be [low, high] with -1 < low <= high, not {low}, {high}"
+            )
+        object.__setattr__(self, "scale_limits", (low, high))
+
+
+class Dataset(Protocol):
+    """A data set: named categories, each with a catalog of images and its facts."""
+
+    @property
+    def name(self) -> str:
+        """The data set's name in reports and tags."""
+
+    def category_names(self) -> list[str]:
+        """Return the categories, in the data set's own order.
+
+        Raises:
+            UserError: the data set isn't where it should be.
+        """
+
+    def catalog(self, category: str) -> pd.DataFrame:
+        """Return the category's images, as `make_catalog` makes the table.
+
+        Raises:
+            UserError: the category is unknown, or its images are missing or unfit.
+        """
+
+    def facts(self, category: str) -> CategoryFacts:
+        """Return what is special about the category.
+
+        Raises:
+            UserError: the facts in the configuration are wrong.
+        """
+
+
+def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
+    """Make the table of a category's images and check that it can be trained and tested on.
+
+    Args:
+        rows: the images, in any order.
+        source: where they were found, for the errors.
+
+    Returns:
+        a table with the columns of `ImageRow` and a RangeIndex: the training images, then the
+        test images, each sorted by path.
+
+    Raises:
+        UserError: training images, good or anomalous test images are missing, or a mask doesn't
+            fit its image.
+    """
+    ordered = sorted(rows, key=lambda row: (row.split == "test", row.path))
+    test_labels = {row.label for row in ordered if row.split == "test"}
+    if not ordered or ordered[0].split != "train":
+        raise UserError(f"{source} has no training images")
+    if 0 not in test_labels:
+        raise UserError(
+            f"{source} has no good test images: the AUROC needs good and anomalous ones"
+        )
+    if 1 not in test_labels:
+        raise UserError(f"{source} has no anomalous test images: the AUROC needs some")
+    for row in ordered:
+        if row.mask:
+            _check_mask_size(row)
+    return pd.DataFrame(ordered, columns=list(ImageRow._fields))
+
+
+def category_facts(
+    category: str, shared: Mapping[str, Any], categories: Mapping[str, Any]
+) -> CategoryFacts:
+    """Return a category's facts: its own entries over those that all categories share.
+
+    Raises:
+        UserError: an entry is misspelt, missing or of the wrong type.
+    """
+    own = categories.get(category) or {}
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(CategoryFacts), shared, own)
+        return cast("CategoryFacts", OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"facts of category {category}: {reason}") from error
+
+
+def unknown_category(dataset: str, category: str, known: Iterable[str]) -> UserError:
+    """Return the error for a category that the data set doesn't have."""
+    return UserError(f"{dataset} has no category {category!r}: choose from {', '.join(known)}")
+
+
+def _check_mask_size(row: ImageRow) -> None:
+    """Compare the sizes in the files' heads, 0.1 ms; decode both only where these differ."""
+    if _header_size(row.mask) != _header_size(row.path):
+        read_mask(row.mask, read_image(row.path).shape[:2])
+
+
+def _header_size(path: str) -> tuple[int, int] | None:
+    from PIL import Image
+
+    try:
+        with Image.open(Path(path)) as image:
+            return image.size
+    except (OSError, Image.DecompressionBombError):
+        return None

@@ -1,0 +1,92 @@
+"""Reading image files.
+
+OpenCV decodes, from memory: of the maintained decoders (OpenCV, Pillow, torchvision.io; all give
+equal pixels for 8-bit PNG and JPEG) it is the quickest, and from memory it refuses a file that is
+cut short, where `cv2.imread` returns what there is of it. It releases the GIL, so threads decode
+in parallel.
+
+What becomes of each kind of file:
+
+- 8 bits a sample are kept; of 16 bits the upper 8 are kept, so that one picture gives the same
+  pixels as PNG and as TIFF (OpenCV rounds a TIFF's instead, which differs by at most 1). Other
+  samples (float, 32 bits) are an error: which of their values is white is anyone's guess.
+- Grey is repeated in red, green and blue; a palette and CMYK become RGB.
+- Alpha is dropped. (OpenCV composes an 8-bit TIFF that has alpha on black instead.)
+- EXIF orientation is applied: the image is seen as the camera was held. A mask has the size of
+  the image so turned.
+- Of several pages or frames the first is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gad_bench.errors import UserError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+
+_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image as RGB.
+
+    Returns:
+        uint8 array of shape [height, width, 3].
+
+    Raises:
+        UserError: the file is missing, empty, damaged, cut short or not such an image.
+    """
+    image = _decode(path)
+    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+
+
+def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Read a defect's mask: every pixel that is not black is defective.
+
+    Args:
+        path: an image file; in 16 bits, small label numbers count like any other.
+        shape: height and width of the image that the mask belongs to.
+
+    Returns:
+        bool array of that shape.
+
+    Raises:
+        UserError: the file cannot be read, or the mask is of another size than its image.
+    """
+    mask: NDArray[np.bool_] = _decode(path).any(axis=2)
+    if mask.shape != tuple(shape):
+        (height, width), (image_height, image_width) = mask.shape, shape
+        raise UserError(
+            f"mask {path} is {width} x {height} pixels, its image {image_width} x {image_height}: "
+            "a mask must have its image's size"
+        )
+    return mask
+
+
+def _decode(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    encoded = np.frombuffer(_read_bytes(Path(path)), np.uint8)
+    try:
+        image = cv2.imdecode(encoded, _RGB)
+    except cv2.error as error:  # too many pixels, among others
+        raise UserError(f"{path} cannot be decoded: {error.err}") from error
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise UserError(
+            f"{path} cannot be read as an image: it is damaged, cut short, or not of 8 or 16 bits "
+            "(PNG, JPEG, BMP, TIFF, WebP); replace it or take it out of the data set"
+        )
+    return image
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    if not content:
+        raise UserError(f"{path} is empty: replace it or take it out of the data set")
+    return content
