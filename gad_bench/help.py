@@ -35,7 +35,10 @@ def help_text(arguments: Sequence[str]) -> str:
     defaults = dict(DEFAULT.findall(main))
     lines = [USAGE, "Values (KEY=VALUE)"]
     lines += [f"  {f'{key}={value}':<24} {comment}" for key, value, comment in _values(main)]
-    lines += ["", "Choices (GROUP=CHOICE; * is the default; GROUP.KEY=VALUE sets a choice's own key)"]
+    lines += [
+        "",
+        "Choices (GROUP=CHOICE; * is the default; GROUP.KEY=VALUE sets a choice's own key)",
+    ]
     for group in sorted({path.name for folder in folders for path in folder.iterdir()}):
         choices = _choices(folders, group)
         if choices:

@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 DONE, FAILED, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
 FULL_ERROR = "HYDRA_FULL_ERROR"
-SHOW_TRACEBACK = "GAD_BENCH_SHOW_TRACEBACK"  # the user's HYDRA_FULL_ERROR, kept for worker processes
+SHOW_TRACEBACK = (
+    "GAD_BENCH_SHOW_TRACEBACK"  # the user's HYDRA_FULL_ERROR, kept for worker processes
+)
 
 
 def launch() -> int:
@@ -56,7 +58,7 @@ def job(config: DictConfig) -> float:
     settings = HydraConfig.get()
     output = Path(settings.runtime.output_dir)
     try:
-        return run(config, output)
+        return run(config, output, alone=settings.mode == RunMode.RUN)
     except Exception as error:
         _write_failure(output, error, list(settings.overrides.task))
         if settings.mode == RunMode.RUN:

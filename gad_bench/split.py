@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,17 @@ class Split:
     train: Rows
     validation: Rows
     test: Rows
+
+
+class Fold(Protocol):
+    """A choice of the training images that are fitted."""
+
+    @property
+    def label(self) -> str:
+        """The fold's name among its category's runs."""
+
+    def split(self, count: int) -> tuple[Rows, Rows]:
+        """Return the positions 0 .. count - 1 as (fitted, held out), each in rising order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +86,7 @@ class KFold:
         return np.setdiff1d(np.arange(count), held_out), held_out
 
 
-def split_catalog(catalog: pd.DataFrame, fold: Full | KFold, share: float, seed: int) -> Split:
+def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> Split:
     """Split a catalog's rows by fold, then contaminate the fitted part.
 
     Raises:

@@ -1,0 +1,38 @@
+"""The parts of a run, built from the config's groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from omegaconf import DictConfig
+
+from gad_bench.config import build
+from gad_bench.data.catalog import Dataset
+from gad_bench.features.blocks import Blocks
+from gad_bench.features.interface import Backbone, Runtime
+from gad_bench.gaussian import Combination, Detector
+from gad_bench.split import Fold
+from gad_bench.tracking import Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """One object a group, ready to use."""
+
+    dataset: Dataset
+    backbone: Backbone
+    blocks: Blocks
+    runtime: Runtime
+    fold: Fold
+    detector: Detector
+    combination: Combination
+    tracking: Tracker
+
+    @classmethod
+    def build(cls, config: DictConfig) -> Components:
+        """Build every part, so that what is impossible is refused before anything runs.
+
+        Raises:
+            UserError: a part refuses its values.
+        """
+        return cls(**{field.name: build(config[field.name]) for field in fields(cls)})

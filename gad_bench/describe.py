@@ -1,0 +1,82 @@
+"""What identifies a run in the tracking store: its name, params and tags."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.split import Fold
+from gad_bench.tracking import Description
+
+PACKAGES = ("gad_bench", "numpy", "openvino", "opencv-python-headless", "timm", "torch")
+CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
+
+
+def describe(config: DictConfig, fold: Fold, parent: str | None = None) -> Description:
+    """Describe a run by its config."""
+    tags = run_tags(config, fold)
+    name = " · ".join([tags["category"], tags["backbone"], tags["covariance"], tags["fold"]])
+    return Description(name=name, params=flatten(config), tags=tags | versions(), parent=parent)
+
+
+def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
+    """Return the tags by which runs are compared."""
+    choices = HydraConfig.get().runtime.choices
+    tags = {group: str(choices[group]) for group in (*CHOICES, "dataset")}
+    if choices["backbone"] == "timm":
+        tags["backbone"] = str(config.backbone.name)
+    return tags | {"category": config.category, "fold": fold.label}
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that matter to the numbers, and the git commit of this code."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit = _git_commit()
+    return found | ({"mlflow.source.git.commit": commit} if commit else {})
+
+
+def flatten(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved config as dotted keys, but for the other categories' facts."""
+    resolved = OmegaConf.to_container(config, resolve=True)
+    pairs = dict(_leaves("", resolved))
+    others = [
+        key
+        for key in pairs
+        if key.startswith("dataset.categories.")
+        and not key.startswith(f"dataset.categories.{config.category}.")
+    ]
+    return {key: value for key, value in pairs.items() if key not in others}
+
+
+def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any YAML
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
+    else:
+        yield prefix, node
+
+
+def _git_commit() -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()

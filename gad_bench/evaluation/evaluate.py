@@ -1,0 +1,78 @@
+"""All the metrics of one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gad_bench.evaluation.metrics import (
+    auroc,
+    average_precision,
+    bootstrap_auroc,
+    check_labels,
+)
+from gad_bench.evaluation.sigma import rates_at_sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The scores of a test set.
+
+    Attributes:
+        labels: [images], 1 for anomalous.
+        defects: [images], the defect's name, "good" for good images.
+        blocks: float64 [images] by block, higher is more anomalous.
+        combined: float64 [images], the image's score.
+        dimensions: degrees of freedom by block, where a block's score is a Mahalanobis distance.
+    """
+
+    labels: NDArray[np.integer]
+    defects: Sequence[str]
+    blocks: Mapping[int, NDArray[np.float64]]
+    combined: NDArray[np.float64]
+    dimensions: Mapping[int, int]
+
+
+def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
+    """Return every metric by name.
+
+    Raises:
+        UserError: the test set lacks good or anomalous images.
+    """
+    check_labels(scores.labels)
+    low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
+    metrics = {
+        "auroc": auroc(scores.labels, scores.combined),
+        "auroc_ci_low": low,
+        "auroc_ci_high": high,
+        "aupr": average_precision(scores.labels, scores.combined),
+    }
+    for block, values in scores.blocks.items():
+        metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
+        metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values)
+    return metrics | _per_defect(scores) | _at_sigma(scores)
+
+
+def _per_defect(scores: Scores) -> dict[str, float]:
+    """Each defect's images against all good ones."""
+    defects = np.asarray(scores.defects)
+    found = {}
+    for defect in sorted(set(defects[scores.labels == 1])):
+        chosen = (scores.labels == 0) | (defects == defect)
+        name = re.sub(r"[^\w\-./ ]", "_", defect, flags=re.ASCII)
+        found[f"auroc_defect_{name}"] = auroc(scores.labels[chosen], scores.combined[chosen])
+    return found
+
+
+def _at_sigma(scores: Scores) -> dict[str, float]:
+    found = {}
+    for block, dimension in scores.dimensions.items():
+        rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension)
+        for sigma, (false, true) in rates.items():
+            found[f"fpr_sigma_{sigma}_block_{block}"] = false
+            found[f"tpr_sigma_{sigma}_block_{block}"] = true
+    return found

@@ -1,0 +1,37 @@
+"""The paper's working points: thresholds at n sigma of a Gaussian."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gad_bench.evaluation.metrics import check_labels
+
+SIGMAS = range(1, 9)
+
+
+def sigma_threshold(sigma: float, dimension: int) -> float:
+    """Return the Mahalanobis distance below which a Gaussian's vectors lie with p = erf(n / sqrt 2).
+
+    By way of the upper tail, 1 - p, because p itself rounds to 1 from n = 9 on.
+    Source: Rippel et al., ICPR 2020, section III-C.
+    """
+    from scipy.special import chdtri
+
+    return math.sqrt(chdtri(dimension, math.erfc(sigma / math.sqrt(2))))
+
+
+def rates_at_sigma(
+    labels: ArrayLike, distances: ArrayLike, dimension: int, sigmas: Sequence[int] = SIGMAS
+) -> dict[int, tuple[float, float]]:
+    """Return the false and the true positive rate at each number of sigmas."""
+    anomalous = check_labels(labels)
+    values = np.asarray(distances, dtype=np.float64)
+    rates = {}
+    for sigma in sigmas:
+        flagged = values > sigma_threshold(sigma, dimension)
+        rates[sigma] = (float(flagged[~anomalous].mean()), float(flagged[anomalous].mean()))
+    return rates

@@ -1,0 +1,7 @@
+"""Distributions of normal features. Arrays in, distances out; nothing here knows of images."""
+
+from gad_bench.gaussian.combination import Combination
+from gad_bench.gaussian.detector import Detector, FittedDetector
+from gad_bench.gaussian.samples import Samples
+
+__all__ = ["Combination", "Detector", "FittedDetector", "Samples"]

@@ -1,0 +1,59 @@
+"""The files that a run leaves, and its last words."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gad_bench.evaluation import Scores
+from gad_bench.files import write_text
+
+log = logging.getLogger(__name__)
+
+
+def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """Return a row per test image: path, label, defect, a column per block, score."""
+    table = tested[["path", "label", "defect"]].reset_index(drop=True)
+    for block, values in scores.blocks.items():
+        table[f"block_{block}"] = values
+    return table.assign(score=scores.combined)
+
+
+def write_results(
+    output: Path, tested: pd.DataFrame, scores: Scores, metrics: Mapping[str, Any]
+) -> None:
+    """Write metrics.json and scores.csv."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_text(output / "scores.csv", scores_table(tested, scores).to_csv(index=False))
+    write_text(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+
+
+def announce(name: str, metrics: Mapping[str, Any]) -> None:
+    """Tell what was found, in one line."""
+    blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
+    best = max(blocks, key=lambda key: float(blocks[key]))
+    log.info(
+        "%s: AUROC %.1f %% [%.1f, %.1f], best block %s %.1f %%",
+        name,
+        100 * metrics["auroc"],
+        100 * metrics["auroc_ci_low"],
+        100 * metrics["auroc_ci_high"],
+        best.removeprefix("auroc_block_"),
+        100 * blocks[best],
+    )
+
+
+def point_the_way(
+    output: Path, store: Path, metrics: Mapping[str, Any], viewer: str | None
+) -> None:
+    """Tell where time went, where the files are and how to open the tracking page."""
+    source = "read from" if metrics["cache_hit"] else "extracted into"
+    log.info("features %s %s", source, store)
+    log.info("scores, metrics and figures: %s", output)
+    if viewer:
+        log.info("compare runs: %s", viewer)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.config import check, register
+from gad_bench.errors import UserError
+from gad_bench.paths import config_folder
+
+GROUPS = sorted(
+    path.name
+    for path in config_folder().iterdir()
+    if path.is_dir() and path.name not in ("experiment", "hydra")
+)
+CHOICES = [
+    f"{group}={path.relative_to(config_folder() / group).with_suffix('').as_posix()}"
+    for group in GROUPS
+    for path in sorted((config_folder() / group).rglob("*.yaml"))
+    if not path.name.startswith("_")
+]
+
+
+def composed(*overrides: str) -> DictConfig:
+    register()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("config", overrides=[*overrides])
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_passes_the_type_check(choice: str) -> None:
+    check(composed(choice))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_shows_every_key_of_its_class(choice: str) -> None:
+    node = composed(choice)[choice.partition("=")[0]]
+    component = get_class(node["_target_"])
+    assert dataclasses.is_dataclass(component)
+    assert {field.name for field in dataclasses.fields(component)} == set(node) - {"_target_"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(config_folder().rglob("*.yaml")), ids=lambda path: path.stem
+)
+def test_every_file_begins_with_a_line_on_what_it_is(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert not first.startswith("# @")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["fold.index=first"], "fold.index: Value 'first'"),
+        (["batch_size=0"], "batch_size must be at least 1, not 0"),
+        (["contamination=1.0"], r"contamination must lie in \[0, 1\), not 1.0"),
+        (["+fold.indx=1"], "fold.*indx"),
+        (["fold._target_=gad_bench.split.Nothing"], "names no class"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(composed(*overrides))
+
+
+def test_a_component_of_the_users_own_needs_no_dataclass() -> None:
+    config = composed()
+    config.fold = OmegaConf.create({"_target_": "collections.Counter"})
+    check(config)
