@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def extract(  # noqa: PLR0913 - all by name
+def extract(
     paths: Sequence[str],
     *,
     backbone: Backbone,

@@ -193,7 +193,9 @@ class _OpenVinoModel:
         import openvino
 
         self.widths = [output.shape[1] for output in compiled.outputs]
-        self.queue = openvino.AsyncInferQueue(compiled)
+        # Twice the streams: one image waits behind each that is computed, so none has to idle.
+        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.queue = openvino.AsyncInferQueue(compiled, 2 * streams)
 
     def __call__(self, pixels: Pixels) -> list[Features]:
         features = [np.empty((len(pixels), width), np.float32) for width in self.widths]
