@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -141,6 +142,7 @@ def _loaded_network(name: str, file: Path, options: dict[str, Any]) -> nn.Module
     """Load by way of timm, which adapts a checkpoint's names and position embeddings."""
     import timm
 
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of every file that it loads
     state = weights.read_checkpoint(file) | _blank_classifier(name, options)
     overlay = {"state_dict": state, "label_offset": 0}
     try:

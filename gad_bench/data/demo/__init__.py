@@ -1,0 +1,1 @@
+"""The demo: photographs of made-up goods, drawn on first use, with defects and their masks."""
