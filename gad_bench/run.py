@@ -13,6 +13,7 @@ from gad_bench.config import check
 from gad_bench.describe import describe
 from gad_bench.evaluation import evaluate
 from gad_bench.features.obtain import obtain
+from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
@@ -59,7 +60,10 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
             "seconds_fit": seconds_fit,
             "cache_hit": features.cache_hit,
         }
-        write_results(output, catalog.iloc[split.test], scores, metrics)
+        tested = catalog.iloc[split.test]
+        write_results(output, tested, scores, metrics)
+        if config.figures:
+            draw_figures(output, tested, scores, metrics)
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),

@@ -80,5 +80,5 @@ def test_no_contamination_changes_nothing() -> None:
 
 
 def test_contamination_that_leaves_no_anomalous_test_image_is_refused() -> None:
-    with pytest.raises(UserError, match="leaves none to test on: ask for less than 0.725"):
+    with pytest.raises(UserError, match=r"leaves none to test on: ask for less than 0\.725"):
         contaminate(SPLIT, LABELS, share=0.75, seed=0)

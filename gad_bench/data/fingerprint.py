@@ -46,7 +46,7 @@ def image_digests(paths: Sequence[str], cache_dir: Path) -> list[str]:
 
 def _stamp(path: str) -> list[object]:
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
@@ -84,7 +84,11 @@ def _read_index(path: Path) -> Known:
 def _write_index(path: Path, known: Known) -> None:
     """Keep what is old enough to be trusted; without a place to keep it, files are read again."""
     limit = time.time_ns() - UNSETTLED
-    settled = {name: entry for name, entry in known.items() if max(entry[1], entry[2]) < limit}  # type: ignore[type-var]
+    settled = {
+        name: entry
+        for name, entry in known.items()
+        if max(int(str(stamp)) for stamp in entry[1:3]) < limit
+    }
     text = json.dumps(settled)
     try:
         write_text(path, hashlib.sha256(text.encode()).hexdigest() + "\n" + text)

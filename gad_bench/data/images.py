@@ -20,6 +20,7 @@ What becomes of each kind of file:
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         UserError: the file is missing, empty, damaged, cut short or not such an image.
     """
     image = _decode(path)
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    return (image if image.dtype == np.uint8 else image >> 8).astype(np.uint8, copy=False)
 
 
 def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -58,7 +59,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     Raises:
         UserError: the file cannot be read, or the mask is of another size than its image.
     """
-    mask: NDArray[np.bool_] = _decode(path).any(axis=2)
+    mask: NDArray[np.bool_] = np.asarray(_decode(path).any(axis=2))
     if mask.shape != tuple(shape):
         (height, width), (image_height, image_width) = mask.shape, shape
         raise UserError(
@@ -68,7 +69,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
-def _decode(path: str | Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _decode(path: str | Path) -> NDArray[Any]:
     encoded = np.frombuffer(_read_bytes(Path(path)), np.uint8)
     try:
         image = cv2.imdecode(encoded, _RGB)

@@ -1,7 +1,7 @@
 """How well scores tell good images from anomalous ones.
 
-Written in plain numpy, because importing scikit-learn takes longer than a run from a warm store; the
-tests hold every figure against scikit-learn's.
+Written in plain numpy, because importing scikit-learn takes longer than a run from a warm store;
+the tests hold every figure against scikit-learn's.
 """
 
 from __future__ import annotations

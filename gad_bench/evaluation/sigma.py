@@ -14,7 +14,7 @@ SIGMAS = range(1, 9)
 
 
 def sigma_threshold(sigma: float, dimension: int) -> float:
-    """Return the Mahalanobis distance below which a Gaussian's vectors lie with p = erf(n / sqrt 2).
+    """Return the distance within which a Gaussian's vectors lie with p = erf(n / sqrt 2).
 
     By way of the upper tail, 1 - p, because p itself rounds to 1 from n = 9 on.
     Source: Rippel et al., ICPR 2020, section III-C.

@@ -56,8 +56,7 @@ def read_square(path: str, size: int) -> Pixels:
     import cv2
 
     image = read_image(path)
-    resized: Pixels = cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR)
-    return resized
+    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 _kept: dict[str, Model] = {}

@@ -141,7 +141,7 @@ class AutoRuntime:
 
 
 class _TorchModel:
-    """Runs batches, in slices where that is quicker, and halves them for good when the device's memory is short."""
+    """Runs batches, in slices on a CPU, and halves them for good when memory is short."""
 
     def __init__(self, module: nn.Module, device: Any, precision: Any) -> None:  # noqa: ANN401
         import torch

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,9 +142,9 @@ def _fill(
         return
     if len(missing) < len(rows):
         log.info("going on with an extraction: %d of %d parts", len(missing), len(rows))
-    batches = extract([row for number in missing for row in rows[number]])
+    wanted = [row for number in missing for row in rows[number]]
     waiting: list[Batch] = []
-    with contextlib.closing(_closable(batches)) as batches:
+    with contextlib.closing(_closable(extract(wanted))) as batches:
         for number in missing:
             shard, waiting = _gather(batches, waiting, len(rows[number]))
             write_shard(folder, number, shard, about)
@@ -160,7 +160,7 @@ def _gather(
     return tuple(b[:count] for b in joined), [tuple(b[count:] for b in joined)]
 
 
-def _closable(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _closable(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     yield from batches
 
 

@@ -124,5 +124,5 @@ class Demo:
 
 def _write(path: Path, picture: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    ordered = picture[..., ::-1] if picture.ndim == 3 else picture  # noqa: PLR2004
+    ordered = picture[..., ::-1] if picture.ndim == 3 else picture
     path.write_bytes(cv2.imencode(".png", ordered)[1].tobytes())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.random import RandomState
+from numpy.typing import NDArray
 
 from gad_bench.data.demo.noise import (
     COLUMNS,
@@ -38,7 +41,15 @@ def _along(rng: RandomState, position: Field) -> Field:
     return position / PITCH + 0.10 * smooth_noise(rng, 60, 60) + rng.uniform(0, 4)
 
 
-def _yarn(rng, across, along, number, dye, transposed=False):
+def _yarn(
+    rng: RandomState,
+    across: Field,
+    along: Field,
+    number: NDArray[Any],
+    dye: Field,
+    *,
+    transposed: bool = False,
+) -> Field:
     position = across - number - 0.5
     bend = np.cos(np.pi * (along + number) / 2 - 0.75 * np.pi)
     roundness = np.sqrt(np.clip(1 - (1.75 * position) ** 2, 0, 1))

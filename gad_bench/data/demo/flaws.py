@@ -5,8 +5,6 @@ At their weakest some are hardly to be seen, as in a real inspection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 from numpy.random import RandomState
@@ -59,9 +57,16 @@ def crack(length: tuple[float, float], darkness: tuple[float, float]) -> Flaw:
 
     def draw(rng: RandomState, scene: Scene) -> Field:
         line = _curve(
-            rng, scene.place(rng), rng.uniform(*length), bend=0.10, heading=np.pi / 2, straighten=0.2
+            rng,
+            scene.place(rng),
+            rng.uniform(*length),
+            bend=0.10,
+            heading=np.pi / 2,
+            straighten=0.2,
         )
-        gap = np.maximum(_stroke(line, 1), 0.8 * _stroke(line[len(line) // 4 : -(len(line) // 4)], 2))
+        gap = np.maximum(
+            _stroke(line, 1), 0.8 * _stroke(line[len(line) // 4 : -(len(line) // 4)], 2)
+        )
         return scene.image * (1 - rng.uniform(*darkness) * gap[..., None])
 
     return draw
@@ -73,7 +78,11 @@ def hole(radius: tuple[float, float], rim: float) -> Flaw:
     def draw(rng: RandomState, scene: Scene) -> Field:
         size = rng.uniform(*radius)
         depth = blob(rng, *scene.place(rng), size, 0.12)
-        lit = rim * np.exp(-((depth + 1) ** 2) / 2) * (ROWS + COLUMNS > (ROWS + COLUMNS)[depth > 0].mean())
+        lit = (
+            rim
+            * np.exp(-((depth + 1) ** 2) / 2)
+            * ((ROWS + COLUMNS)[depth > 0].mean() < ROWS + COLUMNS)
+        )
         within = np.clip(1 - 0.05 * depth, 0.2, 1)[..., None]
         return mix(scene.image * (1 + lit[..., None]), scene.background * within, step(depth, 1.5))
 
@@ -151,7 +160,7 @@ def rust(strength: tuple[float, float], radius: tuple[float, float]) -> Flaw:
     return draw
 
 
-def _curve(  # noqa: PLR0913
+def _curve(
     rng: RandomState,
     place: tuple[int, int],
     length: float,

@@ -6,14 +6,14 @@ gives the same pictures under any version.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-Field: TypeAlias = NDArray[np.float32]
+Field: TypeAlias = NDArray[Any]
 """[SIDE, SIDE], or [SIDE, SIDE, 3] for colours (RGB, 0 black to 1 white)."""
 
 SIDE = 256
@@ -39,7 +39,7 @@ def smooth_noise(rng: RandomState, rows: float, columns: float) -> Field:
 def cloud(rng: RandomState, size: float, octaves: int = 3) -> Field:
     """Return such noise with features of `size` pixels and, ever weaker, of half that and so on."""
     layers = [smooth_noise(rng, size / 2**k, size / 2**k) / 2**k for k in range(octaves)]
-    return np.sum(layers, axis=0, dtype=np.float32)
+    return np.asarray(np.sum(layers, axis=0, dtype=np.float32))
 
 
 def step(field: Field, softness: float) -> Field:
