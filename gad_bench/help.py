@@ -68,8 +68,9 @@ def _describe(choices: dict[str, Path], default: str | None) -> list[str]:
 
 
 def _first_comment(path: Path) -> str:
-    with path.open(encoding="utf-8") as lines:
-        return lines.readline().removeprefix("#").strip()
+    """Return what a file says of itself, after Hydra's own `# @package` line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line[1:].strip() for line in lines if re.match(r"#(?! ?@)", line)), "")
 
 
 def _own_folders(arguments: Sequence[str]) -> list[Path]:

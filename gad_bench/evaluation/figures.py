@@ -30,7 +30,7 @@ class Panel(NamedTuple):
 def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     """Draw the ROC and the precision-recall curve of the combined score."""
     figure, (roc, recall) = _figure(1, 2, size=(9, 4.4))
-    roc.plot(*_from_origin(*roc_curve(scores.labels, scores.combined)), color=ANOMALOUS)
+    roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
     roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} %")
@@ -106,12 +106,6 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
     for axes in np.ravel(grid):
         axes.spines[["top", "right"]].set_visible(False)
     return figure, grid
-
-
-def _from_origin(
-    false: NDArray[np.float64], true: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
 
 
 def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
