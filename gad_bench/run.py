@@ -20,13 +20,13 @@ from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
 
 
-def run(config: DictConfig, output: Path, *, alone: bool) -> float:
+def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     """Carry out one run and leave its files in the output folder.
 
     Args:
         config: the composed config.
         output: the folder, made by Hydra.
-        alone: whether this is the only run of the command, which then says more.
+        sweep: the name of the sweep that the run is a job of; None for a run on its own.
 
     Returns:
         The AUROC of the combined score.
@@ -36,7 +36,7 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
     """
     check(config)
     parts = Components.build(config)
-    description = describe(config, parts.fold)
+    description = describe(config, parts.fold, sweep)
     with parts.tracking.run(description) as tracked:
         catalog = parts.dataset.catalog(config.category)
         split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
@@ -61,7 +61,7 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
             "cache_hit": features.cache_hit,
         }
         tested = catalog.iloc[split.test]
-        write_results(output, tested, scores, metrics)
+        write_results(output, config, tested, scores, metrics)
         if config.figures:
             draw_figures(output, tested, scores, metrics)
         images = DatasetInput(
@@ -71,6 +71,6 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
         )
         tracked.log(metrics, images, output)
     announce(description.name, metrics)
-    if alone:
+    if sweep is None:
         point_the_way(output, features.path, metrics, parts.tracking.viewer)
     return float(metrics["auroc"])
