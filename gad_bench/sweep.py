@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.config import build
 from gad_bench.errors import UserError
 from gad_bench.files import write_text
-from gad_bench.tracking import Tracker
+from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
 METRICS_FILE = "metrics.json"
@@ -49,18 +49,17 @@ class Sweep:
         Raises:
             TrackingError: it cannot be recorded.
         """
-        outcomes = list(self.outcomes())
-        counts = Counter(outcome for _, outcome in outcomes)
+        jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
+        counts = Counter(jobs.get("outcome", ()))
         failed = counts["failed"] + counts["unfinished"]
-        metrics = {
-            "jobs": len(outcomes),
-            "jobs_failed": failed,
-            "jobs_restored": counts["restored"],
-        }
-        summary = self.folder / SUMMARY
-        jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in outcomes])
-        write_text(summary / "jobs.csv", jobs.to_csv(index=False))
-        self.tracker.close_sweep(self.name, metrics, summary)
+        write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
+        summary = SweepSummary(
+            metrics={"jobs": len(jobs), "jobs_failed": failed, "jobs_restored": counts["restored"]},
+            failed=failed > 0,
+            text=_markdown(jobs),
+            files=self.folder / SUMMARY,
+        )
+        self.tracker.close_sweep(self.name, summary)
 
 
 _started: Sweep | None = None
@@ -75,7 +74,7 @@ class SweepCallback(Callback):
         name = str(config.hydra.sweep.dir)
         try:
             tracker: Tracker = build(config.tracking)
-            tracker.open_sweep(name)
+            tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
         except UserError as error:  # Hydra swallows any other exception here
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -109,6 +108,11 @@ def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:
         return row
     metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
     return row | {"auroc": metrics["auroc"]}
+
+
+def _markdown(jobs: pd.DataFrame) -> str:
+    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.fillna("").to_numpy()]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def _outcome(folder: Path) -> Outcome:

@@ -45,6 +45,16 @@ class DatasetInput:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """What became of a sweep."""
+
+    metrics: Mapping[str, float]
+    failed: bool
+    text: str  # Markdown, shown on the page of the sweep's run
+    files: Path  # a folder
+
+
 class TrackedRun(Protocol):
     """A run that is being recorded."""
 
@@ -65,11 +75,11 @@ class Tracker(Protocol):
     def restore(self, description: Description, output: Path) -> bool:
         """Fetch the files of a finished run of the same key, if there is one, and tell so."""
 
-    def open_sweep(self, sweep: str) -> None:
+    def open_sweep(self, sweep: str, title: str) -> None:
         """Open the run that a sweep's runs nest under, anew or again."""
 
-    def close_sweep(self, sweep: str, metrics: Mapping[str, float], files: Path) -> None:
-        """Record what became of a sweep's jobs; `jobs_failed` among the metrics counts them."""
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
+        """Record what became of a sweep's jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +104,10 @@ class NoTracking:
         """
         raise UserError("resume=true finds finished runs in MLflow: leave tracking=none out")
 
-    def open_sweep(self, sweep: str) -> None:
+    def open_sweep(self, sweep: str, title: str) -> None:
         """Open nothing."""
 
-    def close_sweep(self, sweep: str, metrics: Mapping[str, float], files: Path) -> None:
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
         """Record nothing."""
 
 
@@ -158,7 +168,7 @@ class MLflow:
             client.set_tag(run_id, tag, value)
         return True
 
-    def open_sweep(self, sweep: str) -> None:
+    def open_sweep(self, sweep: str, title: str) -> None:
         """Open the run that a sweep's runs nest under, anew or again.
 
         Raises:
@@ -168,20 +178,21 @@ class MLflow:
         parent = _find_parent(client, experiment_id, sweep)
         if parent is None:
             tags = _tags({SWEEP: sweep, ROLE: PARENT})
-            client.create_run(experiment_id, run_name=f"sweep {Path(sweep).name}", tags=tags)
+            client.create_run(experiment_id, run_name=title, tags=tags)
         else:
             client.update_run(parent, status="RUNNING")
 
-    def close_sweep(self, sweep: str, metrics: Mapping[str, float], files: Path) -> None:
-        """Record what became of a sweep's jobs; it failed where one of them did."""
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
+        """Record what became of a sweep's jobs; its run failed where one of them did."""
         client, experiment_id = _open_store(self.uri, self.experiment)
-        parent = _find_parent(client, experiment_id, sweep)
-        if parent is None:
-            raise TrackingError(f"the sweep's own run is gone from {self.uri}")
-        with _recording(files):
-            _log_metrics(client, parent, metrics)
-            client.log_artifacts(parent, str(files))
-        client.set_terminated(parent, "FAILED" if metrics["jobs_failed"] else "FINISHED")
+        with _recording(summary.files):
+            parent = _find_parent(client, experiment_id, sweep)
+            if parent is None:
+                raise LookupError("the sweep's own run is gone")
+            _log_metrics(client, parent, summary.metrics)
+            client.set_tag(parent, "mlflow.note.content", summary.text[:LONGEST_TAG])
+            client.log_artifacts(parent, str(summary.files))
+            client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
         """Return the tags that nest a run under its sweep's, which any process finds by name."""
