@@ -21,6 +21,7 @@ from gad_bench.features.shards import is_intact
 
 KILLS = 50
 COUNT = 300  # five shards of 64
+PAUSE = 0.0005  # seconds a batch
 KILLED = -signal.SIGKILL
 
 
@@ -34,6 +35,10 @@ class Processes:
     @property
     def tally(self) -> Path:
         return self.folder / "tally"
+
+    def sub_folder(self, name: str) -> Processes:
+        (self.folder / name).mkdir()
+        return Processes(self.launcher, self.folder / name)
 
     def start(self, **order: object) -> int:
         defaults = {"folder": str(self.folder), "tally": str(self.tally), "count": COUNT}
@@ -82,6 +87,12 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def seconds_of_a_run(processes: Processes) -> float:
+    started = time.perf_counter()
+    assert processes.wait(processes.start(pause=PAUSE)) == 0
+    return time.perf_counter() - started
+
+
 def finish_and_check(processes: Processes, shards: dict[str, int]) -> None:
     """Let a process finish the work: it must keep the shards and extract the rest, once."""
     assert all(is_intact(Path(path)) for path in shards)
@@ -99,14 +110,11 @@ def test_an_extraction_killed_at_any_of_50_random_moments_goes_on_where_it_stopp
 ) -> None:
     """Seeded; the time is drawn from what a whole run takes, extraction and writing alike."""
     moments = random.Random(0)
-    started = time.perf_counter()
-    assert processes.wait(processes.start(pause=0.0005)) == 0
-    whole = time.perf_counter() - started
+    whole = min(seconds_of_a_run(processes.sub_folder(f"whole {n}")) for n in range(3))
     survivors = []
     for kill in range(KILLS):
-        attempt = Processes(processes.launcher, processes.folder / str(kill))
-        attempt.folder.mkdir()
-        pid = attempt.start(pause=0.0005)
+        attempt = processes.sub_folder(str(kill))
+        pid = attempt.start(pause=PAUSE)
         time.sleep(moments.uniform(0, whole))
         os.kill(pid, signal.SIGKILL)
         attempt.wait(pid)
@@ -120,8 +128,7 @@ def test_an_extraction_killed_before_any_change_to_the_store_goes_on_where_it_st
 ) -> None:
     """Every creation, rename, removal: the moments that a random kill may miss."""
     for change in range(200):
-        attempt = Processes(processes.launcher, processes.folder / str(change))
-        attempt.folder.mkdir()
+        attempt = processes.sub_folder(str(change))
         status = attempt.wait(attempt.start(kill_at=change))
         if status == 0:
             break
