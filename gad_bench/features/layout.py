@@ -2,7 +2,7 @@
 
     <cache_dir>/features-v1/
         <key>/recipe.json             the facts whose SHA-256 is the key
-        <key>/to-block-<d>/shard-*    one extraction of blocks 0..d
+        <key>/to-block-<d>/shard-*    one extraction of blocks 0..d; the folder's time: last use
         <key>.to-block-<d>.lock       held while that extraction is written or removed
 
 Locks lie beside the entries, so that an entry can be moved away whole while its lock is held.
@@ -11,12 +11,12 @@ Locks lie beside the entries, so that an entry can be moved away whole while its
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 VERSION = 1  # raise it when a file's meaning changes: what older versions wrote is not read
 LAYOUT = f"features-v{VERSION}"
-RECIPE = "recipe.json"
 
 _LAYOUT_NAME = re.compile(r"features(?:-v(\d+))?")
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +39,23 @@ class Extraction:
     def lock(self) -> Path:
         """The file that is locked while the shards are written or removed."""
         return self.entry.with_name(f"{self.entry.name}.to-block-{self.deepest}.lock")
+
+    @property
+    def recipe(self) -> Path:
+        """The file that tells what the features are of; all extractions of an entry share it."""
+        return self.entry / "recipe.json"
+
+    def is_locked(self) -> bool:
+        """Tell whether a process writes or removes the shards."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.lock).acquire(timeout=0) if self.lock.exists() else nullcontext():
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a store that is read-only: nobody writes it
+            return False
 
 
 def entry_folders(cache_dir: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def obtain(
     Raises:
         UserError: an image, the weights or the store cannot be used.
     """
-    folder = Path(config.cache_dir)
+    folder = Path(config.cache_dir).expanduser()
     images = fingerprint(paths, folder)
     facts = {
         "reading": READING,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gad_bench.errors import UserError
-from gad_bench.features.layout import LAYOUT, RECIPE, Extraction, extractions, older_layouts
+from gad_bench.features.layout import LAYOUT, Extraction, extractions, older_layouts
 from gad_bench.features.shards import (
     Features,
     is_intact,
@@ -136,7 +136,7 @@ class FeatureStore:
                     stored = _read(extraction.folder, recipe, blocks)
         if stored is None:
             raise UserError(f"{extraction.folder} was damaged while it was written: check the disk")
-        _mark_used(extraction.entry, recipe)
+        _mark_used(extraction, recipe)
         hit = seconds == 0.0
         return StoredFeatures(stored, extraction.folder, recipe.images_digest, hit, seconds)
 
@@ -178,30 +178,16 @@ def _choose(entry: Path, deepest: int, shards: int) -> Extraction:
     """Return the shallowest extraction that serves, done or being done, else one to be done."""
     for extraction in extractions(entry):
         if extraction.deepest >= deepest and (
-            len(shard_files(extraction.folder)) == shards or _is_locked(extraction.lock)
+            len(shard_files(extraction.folder)) == shards or extraction.is_locked()
         ):
             return extraction
     return Extraction(entry, deepest)
 
 
-def _is_locked(path: Path) -> bool:
-    from filelock import FileLock, Timeout
-
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a store that is read-only: nobody writes it
-        return False
-
-
 def _prepare(extraction: Extraction, recipe: Recipe) -> list[int]:
     """Make folder and recipe, clear what is unfinished or damaged, return the missing shards."""
     extraction.folder.mkdir(parents=True, exist_ok=True)
-    _keep_recipe(extraction.entry, recipe)
+    _keep_recipe(extraction.recipe, recipe)
     remove_unfinished(extraction.folder)
     files = shard_files(extraction.folder)
     missing = [n for n in range(len(recipe.shards)) if n not in files or _is_removed(files[n])]
@@ -251,9 +237,8 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
     return stored
 
 
-def _keep_recipe(entry: Path, recipe: Recipe) -> None:
+def _keep_recipe(path: Path, recipe: Recipe) -> None:
     """Write the recipe where it is missing; one that is damaged is told of and replaced."""
-    path = entry / RECIPE
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == recipe.text.encode():
             return
@@ -261,11 +246,11 @@ def _keep_recipe(entry: Path, recipe: Recipe) -> None:
     write_text(path, recipe.text)
 
 
-def _mark_used(entry: Path, recipe: Recipe) -> None:
+def _mark_used(extraction: Extraction, recipe: Recipe) -> None:
     """Note the time for `gad_bench.cache prune`; a store that is read-only still serves."""
     with contextlib.suppress(OSError):
-        _keep_recipe(entry, recipe)
-        os.utime(entry / RECIPE)
+        _keep_recipe(extraction.recipe, recipe)
+        os.utime(extraction.folder)
 
 
 def _tell_of_older_layouts(folder: Path) -> None:
