@@ -26,7 +26,7 @@ from gad_bench.data.images import SUFFIXES
 from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.interface import Backbone, Features, Runtime
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
-from gad_bench.features.store import FeatureStore
+from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.paths import config_folder
 
 BATCH = 16
@@ -114,11 +114,10 @@ def to_store(
     def once() -> None:
         with tempfile.TemporaryDirectory() as folder:
             FeatureStore(Path(folder)).get(
-                facts={},
-                images=list(paths),
+                Recipe({}, paths),
                 blocks=[0],
                 about={},
-                extract=lambda rows: run([paths[row] for row in rows]),
+                extract=lambda rows, _: run([paths[row] for row in rows]),
             )
 
     return once

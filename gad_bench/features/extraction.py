@@ -17,6 +17,8 @@ from tqdm import tqdm
 from gad_bench.data.images import read_image
 from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime
 
+READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

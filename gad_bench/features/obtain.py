@@ -7,11 +7,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gad_bench.data.fingerprint import image_digests
+from gad_bench.data.fingerprint import fingerprint
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.extraction import extract
+from gad_bench.features.extraction import READING, extract
 from gad_bench.features.interface import Backbone, Features, Runtime
-from gad_bench.features.store import FeatureStore, StoredFeatures
+from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
 
 
 def obtain(
@@ -35,23 +35,32 @@ def obtain(
     Raises:
         UserError: an image, the weights or the store cannot be used.
     """
-    folder = Path(config.cache_dir)
-    wanted = blocks.of(backbone.block_count())
+    folder = Path(config.cache_dir).expanduser()
+    images = fingerprint(paths, folder)
+    facts = {
+        "reading": READING,
+        "backbone": backbone.facts(),
+        "runtime": runtime.facts(config.device),
+    }
 
-    def extract_rows(rows: Sequence[int]) -> Iterator[tuple[Features, ...]]:
-        return extract(
+    def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
+        done = 0
+        for batch in extract(
             [paths[row] for row in rows],
             backbone=backbone,
             runtime=runtime,
-            deepest=max(wanted),
+            deepest=deepest,
             batch_size=config.batch_size,
             device=config.device,
-        )
+        ):
+            count = len(batch[0])
+            images.require_unchanged(rows[done : done + count])
+            done += count
+            yield batch
 
     return FeatureStore(folder).get(
-        facts={"backbone": backbone.facts(), "runtime": runtime.facts(config.device)},
-        images=image_digests(paths, folder),
-        blocks=wanted,
+        Recipe(facts, images.digests),
+        blocks=blocks.of(backbone.block_count()),
         about=about,
         extract=extract_rows,
     )
