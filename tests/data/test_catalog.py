@@ -107,5 +107,5 @@ def test_wrong_facts_are_refused(own: dict[str, Any], message: str) -> None:
 
 
 def test_missing_facts_are_refused() -> None:
-    with pytest.raises(UserError, match="facts of category nut: .*quarter_turns"):
+    with pytest.raises(UserError, match=r"facts of category nut: .*quarter_turns"):
         category_facts("nut", {key: SHARED[key] for key in SHARED if key != "quarter_turns"}, {})

@@ -18,7 +18,7 @@ LOSSLESS = ["png", "bmp", "tif", "webp"]
 EXACT: dict[str, dict[str, Any]] = {"webp": {"lossless": True, "exact": True}}
 
 
-def saved(folder: Path, suffix: str, picture: Image.Image, **options: Any) -> Path:
+def saved(folder: Path, suffix: str, picture: Image.Image, **options: object) -> Path:
     path = folder / f"image.{suffix}"
     picture.save(path, **EXACT.get(suffix, {}), **options)
     return path
