@@ -42,10 +42,10 @@ def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
     """Return every metric by name.
 
     Raises:
-        UserError: the test set lacks good or anomalous images, or a score is not a number.
+        UserError: the test set lacks good or anomalous images, or a score is not finite.
     """
     check_labels(scores.labels)
-    _check_numbers(scores)
+    _check_finite(scores)
     low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
     metrics = {
         "auroc": auroc(scores.labels, scores.combined),
@@ -59,13 +59,13 @@ def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
     return metrics | _per_defect(scores) | _at_sigma(scores)
 
 
-def _check_numbers(scores: Scores) -> None:
+def _check_finite(scores: Scores) -> None:
     named = {f"block {block}": values for block, values in scores.blocks.items()}
     for name, values in (named | {"the combined score": scores.combined}).items():
-        unknown = int(np.isnan(values).sum())
+        unknown = int((~np.isfinite(values)).sum())
         if unknown:
             raise UserError(
-                f"{name} is not a number for {unknown} of {len(values)} test images: "
+                f"{name} is not finite for {unknown} of {len(values)} test images: "
                 "choose another covariance, reduction or combination"
             )
 

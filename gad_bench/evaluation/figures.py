@@ -129,7 +129,8 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
     if values.min() > 0 and values.max() > STRETCHED * np.median(values):
         edges = np.geomspace(values.min(), values.max(), BINS + 1)
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        steps = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
     else:

@@ -65,10 +65,11 @@ def test_a_test_set_without_anomalies_is_refused(scores: Scores) -> None:
         evaluate(replace(scores, labels=np.zeros(20, int)), seed=0)
 
 
-def test_scores_that_are_no_numbers_are_refused(scores: Scores) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(value: float, scores: Scores) -> None:
     broken = scores.blocks[5].copy()
-    broken[3] = np.nan
-    with pytest.raises(UserError, match="block 5 is not a number for 1 of 20 test images"):
+    broken[3] = value
+    with pytest.raises(UserError, match="block 5 is not finite for 1 of 20 test images"):
         evaluate(replace(scores, blocks={**scores.blocks, 5: broken}), seed=0)
-    with pytest.raises(UserError, match="the combined score is not a number for 20 of 20"):
-        evaluate(replace(scores, combined=np.full(20, np.nan)), seed=0)
+    with pytest.raises(UserError, match="the combined score is not finite for 20 of 20"):
+        evaluate(replace(scores, combined=np.full(20, value)), seed=0)
