@@ -130,7 +130,7 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
         edges = np.geomspace(values.min(), values.max(), BINS + 1)
         axes.set_xscale("log")
         steps = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
-        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
     else:
