@@ -136,16 +136,20 @@ def unknown_category(dataset: str, category: str, known: Iterable[str]) -> UserE
 
 
 def _check_mask_size(row: ImageRow) -> None:
-    """Compare the sizes in the files' heads, 0.1 ms; decode both only where these differ."""
-    if _header_size(row.mask) != _header_size(row.path):
+    """Compare the sizes in the files' heads, 0.1 ms; decode both only where these don't tell."""
+    size = _size(row.mask)
+    if size is None or size != _size(row.path):
         read_mask(row.mask, read_image(row.path).shape[:2])
 
 
-def _header_size(path: str) -> tuple[int, int] | None:
-    from PIL import Image
+def _size(path: str) -> tuple[int, int] | None:
+    """Return the size in an image's head, or None where it is damaged or EXIF turns the image."""
+    from PIL import ExifTags, Image
 
     try:
         with Image.open(Path(path)) as image:
-            return image.size
+            tagged = "exif" in image.info or image.format == "TIFF"
+            turned = tagged and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+            return None if turned else image.size
     except (OSError, Image.DecompressionBombError):
         return None

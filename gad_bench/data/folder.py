@@ -57,6 +57,8 @@ class Folder:
             raise UserError("dataset.csv lists the images by itself: leave root and good out")
         if bool(self.good) != bool(self.bad):
             raise UserError("dataset.good and dataset.bad name plain folders together: set both")
+        if len({self.good, *self.bad}) <= len(self.bad):
+            raise UserError("dataset.good and dataset.bad name a folder twice")
         if not 0 < self.test_share < 1:
             raise UserError(f"dataset.test_share must lie between 0 and 1, not {self.test_share}")
 

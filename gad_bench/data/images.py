@@ -30,7 +30,7 @@ from gad_bench.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are raised here
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -70,9 +70,10 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _decode(path: str | Path) -> NDArray[Any]:
+    """Decode as BGR and swap: OpenCV 5.0.0 returns garbage for a 16-bit TIFF asked for as RGB."""
     encoded = np.frombuffer(_read_bytes(Path(path)), np.uint8)
     try:
-        image = cv2.imdecode(encoded, _RGB)
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:  # too many pixels, among others
         raise UserError(f"{path} cannot be decoded: {error.err}") from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
@@ -80,7 +81,7 @@ def _decode(path: str | Path) -> NDArray[Any]:
             f"{path} cannot be read as an image: it is damaged, cut short, or not of 8 or 16 bits "
             "(PNG, JPEG, BMP, TIFF, WebP); replace it or take it out of the data set"
         )
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _read_bytes(path: Path) -> bytes:

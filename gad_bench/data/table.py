@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,8 @@ class _Line:
     record: dict[str, Any]
 
     def row(self, category: str) -> ImageRow:
+        if not self._text("path"):
+            raise self.error("path is empty")
         label = self._choice("label", LABELS)
         split = self._choice("split", SPLITS)
         defect, mask = self._text("defect"), self._text("mask")
@@ -92,7 +95,7 @@ class _Line:
         return choices[value.lower()]
 
     def _file(self, name: str) -> str:
-        path = self.table.parent.absolute() / name
-        if not name or not path.is_file():
+        path = Path(os.path.normpath(self.table.parent.absolute() / name))
+        if not path.is_file():
             raise self.error(f"there is no file {path}")
         return str(path)
