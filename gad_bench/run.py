@@ -12,12 +12,13 @@ from gad_bench.components import Components
 from gad_bench.config import check
 from gad_bench.describe import describe
 from gad_bench.evaluation import evaluate
-from gad_bench.features.obtain import obtain
+from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
+from gad_bench.training import obtain_training
 
 
 def run(config: DictConfig, output: Path, sweep: str | None) -> float:
@@ -40,25 +41,29 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     with parts.tracking.run(description) as tracked:
         catalog = parts.dataset.catalog(config.category)
         split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-        features = obtain(
-            list(catalog["path"]),
-            parts.backbone,
-            parts.blocks,
-            parts.runtime,
-            config,
+        source = FeatureSource(
+            backbone=parts.backbone,
+            blocks=parts.blocks,
+            runtime=parts.runtime,
+            device=config.device,
+            batch_size=config.batch_size,
+            cache_dir=config.cache_dir,
             about={key: description.tags[key] for key in ("dataset", "category", "backbone")},
         )
+        features = source.features(list(catalog["path"]))
+        limits = parts.dataset.facts(config.category)
+        training = obtain_training(catalog, split, features, source, parts.augmentation, limits)
 
         started = time.perf_counter()
-        scores = score(catalog, features.blocks, split, parts.detector, parts.combination)
+        scores = score(catalog, features.blocks, training, split, parts.detector, parts.combination)
         seconds_fit = time.perf_counter() - started
 
         metrics = evaluate(scores, seed=config.seed) | {
             "images_train": len(split.train),
             "images_test": len(split.test),
-            "seconds_extract": features.seconds_extract,
+            "seconds_extract": features.seconds_extract + training.seconds_extract,
             "seconds_fit": seconds_fit,
-            "cache_hit": features.cache_hit,
+            "cache_hit": features.cache_hit and training.cache_hit,
         }
         tested = catalog.iloc[split.test]
         write_results(output, config, tested, scores, metrics)

@@ -10,24 +10,28 @@ from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Features
 from gad_bench.gaussian import Combination, Detector, FittedDetector, Samples
 from gad_bench.split import Split
+from gad_bench.training import Training
 
 
 def score(
     catalog: pd.DataFrame,
     features: dict[int, Features],
+    training: Training,
     split: Split,
     detector: Detector,
     combination: Combination,
 ) -> Scores:
-    """Fit a detector per block on the split's training rows and score its test rows.
+    """Fit a detector per block on the training vectors and score the split's test rows.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
     """
     check_finite(catalog, features)
+    if training.blocks is not features:
+        check_finite(catalog.iloc[training.images], training.blocks)
     fitted = {
-        block: _fit(detector, block, Samples(values).take(split.train))
-        for block, values in features.items()
+        block: _fit(detector, block, Samples(values).take(training.rows))
+        for block, values in training.blocks.items()
     }
 
     def scores_of(rows: np.ndarray) -> np.ndarray:
