@@ -16,6 +16,8 @@ LEAST = 13
 """The kernel's bandwidth needs 12 degrees of freedom, and the mean takes one."""
 EDGE = np.sqrt(5)
 """Where the Epanechnikov kernel of variance one ends."""
+FAR = 10.0
+"""From where on twelve terms of a series give its Hilbert transform to the last digit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +84,23 @@ def _density_and_hilbert(variances: Vector, bandwidth: float) -> tuple[Vector, V
     width = bandwidth * variances
     x = (variances[:, None] - variances) / width
     kernel = 3 / (4 * EDGE) * np.maximum(1 - x**2 / 5, 0)  # (4.7)
-    hilbert = (-3 / 10 * x + 3 / (4 * EDGE) * _logarithmic(x)) / np.pi  # (4.8)
+    hilbert = np.where(np.abs(x) < FAR, _hilbert_near(x), _hilbert_far(x))
     return np.mean(kernel / width, axis=1), np.mean(hilbert / width, axis=1)
 
 
-def _logarithmic(x: Matrix) -> Matrix:
-    """Return (1 - x^2 / 5) log |(EDGE - x) / (EDGE + x)|, which is 0 at the edges."""
+def _hilbert_near(x: Matrix) -> Matrix:
+    """Return the kernel's Hilbert transform: (4.8). Its logarithm's factor is 0 at the edges."""
     inner = np.abs(x) != EDGE
     ratio = np.divide(EDGE - x, EDGE + x, out=np.ones_like(x), where=inner)
-    return (1 - x**2 / 5) * np.log(np.abs(ratio))
+    logarithm: Matrix = np.log(np.abs(ratio))
+    return (-3 / 10 * x + 3 / (4 * EDGE) * (1 - x**2 / 5) * logarithm) / np.pi
+
+
+def _hilbert_far(x: Matrix) -> Matrix:
+    """Return the same as a series in 5 / x^2, where the terms of (4.8) cancel to rounding."""
+    ratio = 5 / np.maximum(np.abs(x), FAR) ** 2
+    terms = [3 / ((2 * k + 1) * (2 * k + 3)) for k in range(12)]
+    return -np.polynomial.polynomial.polyval(ratio, terms) / (np.pi * np.where(x == 0, FAR, x))
 
 
 def _hilbert_at_zero(variances: Vector, bandwidth: float) -> float:

@@ -57,10 +57,10 @@ class MinimumCovarianceDeterminant:
             estimate = MinCovDet(support_fraction=self.support, random_state=self.seed)
             estimate.fit(scaling.apply(samples.values))
         factor = factor_of_covariance(estimate.covariance_)
-        if factor.is_singular:
+        if factor.is_singular or factor_of_covariance(estimate.raw_covariance_).is_singular:
             raise UserError(
-                f"covariance=min_cov_det: the {int(estimate.support_.sum())} samples that agree "
-                "have a singular covariance matrix: use reduction=pca or covariance=ledoit_wolf"
+                "covariance=min_cov_det: the samples that agree best have a singular covariance "
+                "matrix: use reduction=pca or covariance=ledoit_wolf"
             )
         metric = TriangularMahalanobis(mean=estimate.location_, triangle=factor.triangle)
         return Projected(projection=scaling, metric=metric)
