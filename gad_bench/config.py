@@ -28,6 +28,7 @@ class Config:
     device: str
     cache_dir: str
     figures: bool
+    resume: bool
     backbone: Any
     blocks: Any
     dataset: Any
