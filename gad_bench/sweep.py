@@ -111,7 +111,7 @@ def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:
 
 
 def _markdown(jobs: pd.DataFrame) -> str:
-    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.fillna("").to_numpy()]
+    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
