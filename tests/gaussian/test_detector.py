@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,14 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in Path(config_folder() / group).glob("[!_]*.yaml"))
 
 
+@cache
+def part(group: str, choice: str) -> Any:  # noqa: ANN401 - whatever the YAML file names
+    register()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return build(compose("config", overrides=[f"{group}={choice}"])[group])
+
+
+@cache
 def detector(*overrides: str) -> Detector:
     register()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -51,8 +61,10 @@ def features(count: int, dimension: int = 10) -> Array:
 def test_every_choice_fits_and_tells_what_is_far_away(
     covariance: str, reduction: str, normalisation: str
 ) -> None:
-    chosen = detector(
-        f"covariance={covariance}", f"reduction={reduction}", f"normalisation={normalisation}"
+    chosen = GaussianDetector(
+        covariance=part("covariance", covariance),
+        reduction=part("reduction", reduction),
+        normalisation=part("normalisation", normalisation),
     )
     fitted = chosen.fit(Samples(features(90).astype(np.float32)))
     normal = fitted.score(features(40))

@@ -161,7 +161,7 @@ def test_a_block_of_few_features_keeps_its_dimension(
 
 @pytest.mark.parametrize("reduction", [RandomFeatures, RandomProjection])
 def test_no_dimensions_are_refused(reduction: type[RandomFeatures | RandomProjection]) -> None:
-    with pytest.raises(UserError, match="reduction.dimensions must be at least 1, not 0"):
+    with pytest.raises(UserError, match=r"reduction\.dimensions must be at least 1, not 0"):
         reduction(dimensions=0, seed=0)
 
 
