@@ -95,8 +95,8 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
         of the data set's own validation, then the test images, each sorted by path.
 
     Raises:
-        UserError: training images, good or anomalous test images are missing, or a mask doesn't
-            fit its image.
+        UserError: training images, good or anomalous test images are missing, an image to learn
+            from is anomalous, or a mask doesn't fit its image.
     """
     ordered = sorted(rows, key=lambda row: (SPLITS.index(row.split), row.path))
     test_labels = {row.label for row in ordered if row.split == "test"}
@@ -109,6 +109,8 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
     if 1 not in test_labels:
         raise UserError(f"{source} has no anomalous test images: the AUROC needs some")
     for row in ordered:
+        if row.label and row.split != "test":
+            raise UserError(f"{source}: only test images may be anomalous, not {row.path}")
         if row.mask:
             _check_mask_size(row)
     return pd.DataFrame(ordered, columns=list(ImageRow._fields))
@@ -133,7 +135,9 @@ def category_facts(
 
 def unknown_category(dataset: str, category: str, known: Iterable[str]) -> UserError:
     """Return the error for a category that the data set doesn't have."""
-    return UserError(f"{dataset} has no category {category!r}: choose from {', '.join(known)}")
+    return UserError(
+        f"data set {dataset} has no category {category!r}: choose from {', '.join(known)}"
+    )
 
 
 def _check_mask_size(row: ImageRow) -> None:

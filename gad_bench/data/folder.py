@@ -94,7 +94,7 @@ class Folder:
     def _place(self, category: str) -> Path:
         places = self._places()
         if category not in places:
-            raise unknown_category(f"data set {self.name}", category, sorted(places))
+            raise unknown_category(self.name, category, sorted(places))
         return places[category]
 
     def _places(self) -> dict[str, Path]:
