@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
+from gad_bench.paths import default_cache_folder
 
 TARGET = "_target_"
 
@@ -44,7 +45,9 @@ class Config:
 def register() -> None:
     """Make the schema and the resolvers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("default_cache_dir", _default_cache_dir, replace=True)
+    OmegaConf.register_new_resolver(
+        "default_cache_dir", lambda: str(default_cache_folder()), replace=True
+    )
 
 
 def check(config: DictConfig) -> None:
@@ -89,9 +92,3 @@ def _check_component(key: str, node: DictConfig) -> None:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}.{error.full_key or ''}: {reason}".replace(".:", ":")) from error
-
-
-def _default_cache_dir() -> str:
-    from platformdirs import user_cache_dir
-
-    return user_cache_dir("gad_bench")

@@ -19,11 +19,11 @@ PACKAGES = ("gad_bench", "numpy", "openvino", "opencv-python-headless", "timm", 
 CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
 
 
-def describe(config: DictConfig, fold: Fold, parent: str | None = None) -> Description:
+def describe(config: DictConfig, fold: Fold, sweep: str | None) -> Description:
     """Describe a run by its config."""
     tags = run_tags(config, fold)
     name = " · ".join([tags["category"], tags["backbone"], tags["covariance"], tags["fold"]])
-    return Description(name=name, params=flatten(config), tags=tags | versions(), parent=parent)
+    return Description(name=name, params=flatten(config), tags=tags | versions(), sweep=sweep)
 
 
 def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.evaluation import Scores
 from gad_bench.files import write_text
@@ -25,10 +26,14 @@ def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
 
 
 def write_results(
-    output: Path, tested: pd.DataFrame, scores: Scores, metrics: Mapping[str, Any]
+    output: Path,
+    config: DictConfig,
+    tested: pd.DataFrame,
+    scores: Scores,
+    metrics: Mapping[str, Any],
 ) -> None:
-    """Write metrics.json and scores.csv."""
-    output.mkdir(parents=True, exist_ok=True)
+    """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
+    write_text(output / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     write_text(output / "scores.csv", scores_table(tested, scores).to_csv(index=False))
     write_text(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
 
