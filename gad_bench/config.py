@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gad_bench.errors import UserError
 
 TARGET = "_target_"
+CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
 
 
 @dataclass(kw_only=True)
@@ -45,6 +47,7 @@ def register() -> None:
     """Make the schema and the resolvers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("default_cache_dir", _default_cache_dir, replace=True)
+    OmegaConf.register_new_resolver("category_names", _category_names, replace=True)
 
 
 def check(config: DictConfig) -> None:
@@ -95,3 +98,15 @@ def _default_cache_dir() -> str:
     from platformdirs import user_cache_dir
 
     return user_cache_dir("gad_bench")
+
+
+def _category_names(dataset: DictConfig) -> str:
+    """Return a data set's categories as the choices of a sweep, in Hydra's grammar."""
+    return ",".join(map(_quoted, build(dataset).category_names()))
+
+
+def _quoted(name: str) -> str:
+    """Quote what Hydra would read as a number, a constant or as more than one word."""
+    if re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) and name.lower() not in CONSTANTS:
+        return name
+    return "'" + name.replace("'", "\\'") + "'"
