@@ -39,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare runs: mean and SEM over categories, folds averaged first.",
         epilog=f"Tables with a name: {', '.join(named_layouts())}.",
     )
-    source = parser.add_argument_group("where the runs are (default: the newest sweep in multirun/)")
+    source = parser.add_argument_group(
+        "where the runs are (default: the newest sweep in multirun/)"
+    )
     source.add_argument(
         "--from", dest="folders", type=Path, nargs="+", metavar="FOLDER", help="output folders"
     )

@@ -1,4 +1,4 @@
-"""Which tables a report shows: one of those with a name, any two keys, or what the runs suggest."""
+"""Which tables a report shows: one of those with a name, any two keys, or what fits any runs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ from gad_bench.report.runs import Run
 from gad_bench.report.tables import Layout
 
 TABLES = Path(__file__).with_name("tables.yaml")
-ALWAYS = ("backbone", "covariance")  # what names a setting where nothing varies
-GROUPS = (
-    *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
-    *("reduction", "covariance", "detector", "combination"),
-)
+FOR_ANY_RUNS = ("per_category", "per_block")
 
 Where = Mapping[str, Sequence[str]]
 
@@ -34,7 +30,7 @@ def named_layouts() -> dict[str, Layout]:
             rows=tuple(entry["rows"]),
             columns=tuple(entry["columns"]),
             where=entry.get("where", {}),
-            prefer=entry["prefer"],
+            prefer=entry.get("prefer", {}),
         )
         for name, entry in described.items()
     }
@@ -63,42 +59,7 @@ def pivot(rows: str, columns: str, where: Where) -> Layout:
     )
 
 
-def suggested(runs: Sequence[Run], where: Where) -> list[Layout]:
-    """Return the tables that fit any runs: per category and per block, by all that varies."""
-    axis = varying(runs)
-    return [
-        Layout(name=name, title=title, rows=(key,), columns=axis, where=where)
-        for name, title, key in (
-            ("categories", "Per category", "category"),
-            ("blocks", "Per block", "block"),
-        )
-    ]
-
-
 def own_table(runs: Sequence[Run]) -> str | None:
     """Return the name of the table that all runs were made for, None where there is none."""
     experiments = {run.keys.get("experiment", "") for run in runs}
     return next(iter(experiments & set(named_layouts())), None) if len(experiments) == 1 else None
-
-
-def varying(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return the fewest keys that tell the runs' settings apart; groups' choices come first."""
-    settings = list({run.setting: run.keys for run in runs}.values())
-    chosen: tuple[str, ...] = ()
-    for key in _candidates(runs):
-        if _distinct(settings, (*chosen, key)) > _distinct(settings, chosen):
-            chosen = (*chosen, key)
-    return chosen or ALWAYS
-
-
-def _distinct(settings: Sequence[Mapping[str, str]], keys: tuple[str, ...]) -> int:
-    return len({tuple(setting.get(key, "") for key in keys) for setting in settings})
-
-
-def _candidates(runs: Sequence[Run]) -> list[str]:
-    """Return the keys of all settings: the groups in order, then others, outer ones first."""
-    keys = dict.fromkeys(key for run in runs for key in run.keys)
-    fixed = {key for run in runs for key, _ in run.setting}
-    rank = {group: position for position, group in enumerate(GROUPS)}
-    others = sorted((key for key in keys if key in fixed), key=lambda key: key.count("."))
-    return sorted(others, key=lambda key: rank.get(key, len(rank)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from statistics import fmean
 from typing import Any
 
@@ -18,7 +20,7 @@ from gad_bench.report.cells import Cell, Label
 from gad_bench.report.measures import ALL
 from gad_bench.report.statistics import Ranking
 from gad_bench.report.tables import Table
-from gad_bench.report.text import caption_metric, keys_text, label_text
+from gad_bench.report.text import NAMES, caption_metric, keys_text, label_text
 
 INK, PALE = "#3c4043", "#dadce0"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#444444")
@@ -32,13 +34,16 @@ STYLE = {
     "ytick.color": INK,
     "text.color": INK,
 }
+WIDTH = 8.2  # inches
+MARGIN = 2.5  # inches beside the scale of ranks, for names
+LINE_STYLES = ("-", "--", ":", "-.")
 MOST_APART = 6  # settings that are drawn beside each other, with intervals
 
 
 def draw_lines(table: Table) -> str:
     """Draw each column's mean and SEM along rows that are numbers; "all" stands apart, at the end."""
     with rc_context(STYLE):
-        figure, axes = _figure(8.2, 3.9)
+        figure, axes = _figure(WIDTH, 3.9)
         numbers = [row[0] for row in table.rows if row[0] != ALL]
         spacing = np.diff([float(number) for number in numbers])
         end = float(numbers[-1]) + 1.5 * (float(spacing.min()) if len(spacing) else 1.0)
@@ -62,8 +67,10 @@ def draw_categories(table: Table) -> str:
     step = 0.8 / max(len(table.columns), 2) if apart else 0.0
     with rc_context(STYLE):
         height = 0.9 + len(table.rows) * (0.3 + (0.1 * len(table.columns) if apart else 0.0))
-        figure, axes = _figure(8.2, height)
-        for number, colour in zip(range(len(table.columns)), _colours(len(table.columns)), strict=False):
+        figure, axes = _figure(WIDTH, height)
+        for number, colour in zip(
+            range(len(table.columns)), _colours(len(table.columns)), strict=False
+        ):
             shift = step * (number - (len(table.columns) - 1) / 2)
             column = table.columns[number]
             cells = [table.cells.get((row, column)) for row in table.rows]
@@ -80,25 +87,47 @@ def draw_categories(table: Table) -> str:
 
 def draw_ranking(ranking: Ranking) -> str:
     """Draw mean ranks, the best at the left; a bar joins settings that are not told apart."""
-    count = len(ranking.names)
-    groups = ranking.groups
     with rc_context(STYLE):
-        figure, axes = _figure(8.2, 1.0 + 0.2 * len(groups) + 0.26 * ((count + 1) // 2))
+        rows = (len(ranking.names) + 1) // 2
+        height = 0.95 + 0.12 * len(ranking.groups) + 0.24 * rows
+        figure = Figure(figsize=(WIDTH, height))
+        FigureCanvasAgg(figure)
+        axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
-        axes.set(xlim=(1 - 0.55 * (count - 1), count + 0.55 * (count - 1)))
-        axes.plot([1, count], [0, 0], color=INK, linewidth=1)
-        for rank in range(1, count + 1):
-            axes.plot([rank, rank], [0, 0.25], color=INK, linewidth=1)
-            axes.text(rank, 0.4, str(rank), ha="center", va="bottom")
-        for level, (start, end) in enumerate(groups):
-            ends = [ranking.ranks[start] - 0.03, ranking.ranks[end] + 0.03]
-            axes.plot(ends, [-0.5 - 0.6 * level] * 2, color=COLOURS[1], linewidth=4)
-        depth = 0.9 + 0.6 * len(groups)
+        axes.set(xlim=(0, WIDTH), ylim=(0.75 - height, 0.75))  # in inches, the scale at 0
+        scale = _RankScale(axes, len(ranking.names))
+        scale.draw(ranking.critical_difference)
+        for level, (start, end) in enumerate(ranking.groups):
+            scale.draw_bar(ranking.ranks[start], ranking.ranks[end], 0.12 * (level + 1))
+        below = 0.12 * len(ranking.groups) + 0.25
         for position, (name, rank) in enumerate(zip(ranking.names, ranking.ranks, strict=True)):
-            _draw_name(axes, f"{name}  {rank:.2f}", rank, position, count, depth)
-        if ranking.critical_difference:
-            _draw_critical_difference(axes, ranking.critical_difference)
+            scale.hang(f"{name}  {rank:.2f}", rank, position, below)
         return _svg(figure, "ranking")
+
+
+def draw_rates(table: Table) -> str:
+    """Draw false and true positive rates over sigma, a panel a block, a line style a setting."""
+    blocks = list(dict.fromkeys(row[0] for row in table.rows))
+    settings = list(dict.fromkeys(column[:-1] for column in table.columns))
+    across = min(3, len(blocks))
+    down = -(-len(blocks) // across)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.6 + 2.0 * down), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes in panels[len(blocks) :]:
+            axes.set_axis_off()
+        for axes, block in zip(panels, blocks, strict=False):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(color=PALE, linewidth=0.7)
+            axes.set_title(f"block {block}", fontsize=9.5)
+            axes.set(xlabel="sigma", ylabel="rate in %", ylim=(-3, 103))
+            axes.label_outer()
+            for setting, style in zip(settings, cycle(LINE_STYLES)):
+                _draw_rates_of(axes, table, block, setting, style)
+        handles, names = panels[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+        return _svg(figure, "rates")
 
 
 def _draw_line(axes: Axes, table: Table, column: Label, colour: Any, end: float) -> None:  # noqa: ANN401
@@ -126,7 +155,9 @@ def _draw_dots(
             continue
         if intervals:
             values = [entry.value for entry in cell.entries if entry.value is not None]
-            axes.plot(values, [place + shift] * len(values), ".", color=colour, alpha=0.45, markersize=3)
+            axes.plot(
+                values, [place + shift] * len(values), ".", color=colour, alpha=0.45, markersize=3
+            )
             if ends := _interval(cell):
                 axes.plot(ends, [place + shift] * 2, color=colour, linewidth=1.3, alpha=0.7)
         axes.plot(cell.mean, place + shift, "o", color=colour, markersize=5)
@@ -144,23 +175,53 @@ def _interval(cell: Cell) -> tuple[float, float] | None:
     return 100 * low, 100 * fmean(run["auroc_ci_high"] for run in runs)
 
 
-def _draw_name(
-    axes: Axes, text: str, rank: float, position: int, count: int, depth: float
-) -> None:
-    """Hang a setting's name below the axis, the better half to the left."""
-    left = position < (count + 1) // 2
-    level = -depth - 0.8 * (position if left else count - 1 - position)
-    edge = 1 - 0.04 * (count - 1) if left else count + 0.04 * (count - 1)
-    axes.plot([rank, rank, edge], [0, level, level], color=INK, linewidth=0.8)
-    gap = 0.01 * (count - 1)
-    axes.text(
-        edge - gap if left else edge + gap, level, text, ha="right" if left else "left", va="center"
-    )
+def _draw_rates_of(axes: Axes, table: Table, block: str, setting: Label, style: str) -> None:
+    for metric, colour in (("fpr", COLOURS[1]), ("tpr", COLOURS[0])):
+        column = (*setting, metric)
+        cells = [(row[1], table.cells.get((row, column))) for row in table.rows if row[0] == block]
+        points = [(float(at), cell.mean) for at, cell in cells if cell and cell.mean is not None]
+        if points:
+            name = label_text((*setting, NAMES[metric]))
+            axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=1.6, label=name)
 
 
-def _draw_critical_difference(axes: Axes, width: float) -> None:
-    axes.plot([1, 1 + width], [1.9, 1.9], color=COLOURS[1], linewidth=1.5, marker="|")
-    axes.text(1 + width / 2, 2.05, f"critical difference {width:.2f}", ha="center", va="bottom")
+@dataclass(frozen=True)
+class _RankScale:
+    """A scale of ranks, in inches: what stands on it and hangs from it."""
+
+    axes: Axes
+    count: int
+
+    def at(self, rank: float) -> float:
+        return MARGIN + (rank - 1) / (self.count - 1) * (WIDTH - 2 * MARGIN)
+
+    def draw(self, critical_difference: float | None) -> None:
+        self._line([self.at(1), self.at(self.count)], [0, 0])
+        for rank in range(1, self.count + 1):
+            self._line([self.at(rank)] * 2, [0, 0.06])
+            self.axes.text(self.at(rank), 0.1, str(rank), ha="center", va="bottom")
+        if critical_difference:
+            ends = [self.at(1), self.at(1 + critical_difference)]
+            self.axes.plot(ends, [0.42, 0.42], color=COLOURS[1], linewidth=1.5, marker="|")
+            text = f"critical difference {critical_difference:.2f}"
+            self.axes.text(ends[0], 0.48, text, ha="left", va="bottom", fontsize=8.5)
+
+    def draw_bar(self, low: float, high: float, depth: float) -> None:
+        ends = [self.at(low) - 0.04, self.at(high) + 0.04]
+        self.axes.plot(ends, [-depth, -depth], color=COLOURS[1], linewidth=4)
+
+    def hang(self, text: str, rank: float, position: int, below: float) -> None:
+        """Hang a name below the scale, the better half to the left."""
+        left = position < (self.count + 1) // 2
+        level = -below - 0.24 * (position if left else self.count - 1 - position)
+        edge, gap, side = (
+            (MARGIN - 0.2, -0.08, "right") if left else (WIDTH - MARGIN + 0.2, 0.08, "left")
+        )
+        self._line([self.at(rank), self.at(rank), edge], [0, level, level])
+        self.axes.text(edge + gap, level, text, ha=side, va="center")
+
+    def _line(self, x: list[float], y: list[float]) -> None:
+        self.axes.plot(x, y, color=INK, linewidth=0.9)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -189,4 +250,6 @@ def _svg(figure: Figure, name: str) -> str:
         figure.savefig(text, format="svg", metadata=nothing)
     element = text.getvalue()[text.getvalue().index("<svg") :]
     element = re.sub(r' xmlns(:xlink)?="[^"]*"', "", element)
-    return re.sub(r'<svg [^>]*?viewBox', f'<svg role="img" aria-label="{name}" viewBox', element, count=1)
+    return re.sub(
+        r"<svg [^>]*?viewBox", f'<svg role="img" aria-label="{name}" viewBox', element, count=1
+    )

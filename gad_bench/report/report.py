@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gad_bench.files import write_text
-from gad_bench.report.layouts import Where, named_layout, own_table, pivot, suggested
+from gad_bench.report.layouts import FOR_ANY_RUNS, Where, named_layout, own_table, pivot
 from gad_bench.report.runs import Run, one_run_each
 from gad_bench.report.tables import Layout, Table, fill
 from gad_bench.report.text import to_csv, to_latex, to_markdown
@@ -65,12 +65,9 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
     wanted = _wanted(jobs, request)
     first = [fill(layout, jobs) for layout in wanted]
     covered = first[0].runs if first else jobs
-    more = [
-        layout
-        for layout in suggested(covered, request.where)
-        if layout.axes not in [other.axes for other in wanted]
-    ]
-    tables = first + [fill(layout, covered) for layout in more]
+    more = [fill(named_layout(name, request.where), covered) for name in FOR_ANY_RUNS]
+    shown = [table.layout.axes for table in first]
+    tables = first + [table for table in more if table.layout.axes not in shown]
     return Report(tables=tables, runs=covered, repeated=repeated, source=source)
 
 

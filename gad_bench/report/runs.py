@@ -70,7 +70,9 @@ def one_run_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
     for run in runs:
         jobs.setdefault(run.job, []).append(run)
     finished = [sum(run.status is Status.FINISHED for run in same) for same in jobs.values()]
-    return [max(same, key=_standing) for same in jobs.values()], sum(max(n - 1, 0) for n in finished)
+    return [max(same, key=_standing) for same in jobs.values()], sum(
+        max(n - 1, 0) for n in finished
+    )
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any YAML

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from itertools import chain
 from statistics import fmean
 
@@ -12,6 +13,10 @@ from gad_bench.errors import UserError
 from gad_bench.report.cells import Cell, Entry, Label
 from gad_bench.report.measures import ALL, Measure, factor, measure
 from gad_bench.report.runs import Run, Status, same_value
+from gad_bench.report.settings import varying
+
+SETTINGS = "settings"  # the axis of all keys by which runs differ
+DEFAULTS = Measure("auroc", "", ALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +26,8 @@ class Layout:
     Attributes:
         name: of its files.
         title: its heading.
-        rows: the keys whose values make the rows: of the config, or of `Measure`.
+        rows: the keys whose values make the rows: of the config, or of `Measure`; "settings" stands
+            for all keys by which the runs differ and which the table doesn't name.
         columns: the same for the columns.
         where: keys and the values that take part; all others are left out.
         prefer: the same, but only where the runs vary in such a key.
@@ -80,10 +86,13 @@ def fill(layout: Layout, runs: Iterable[Run]) -> Table:
             another key than the layout's would be averaged.
     """
     chosen = select(runs, layout)
+    layout = _spelled_out(layout, chosen)
     entries: dict[tuple[Label, Label], list[Entry]] = {}
     for run, found, value in _measured(chosen, layout):
         place = _label(run, found, layout.rows), _label(run, found, layout.columns)
         entries.setdefault(place, []).append(Entry(run, found, value))
+    if not entries:
+        raise _nothing_to_show(layout, chosen)
     for place, cell_entries in entries.items():
         _refuse_mixture(cell_entries, place, layout)
     return Table(
@@ -112,10 +121,20 @@ def select(runs: Iterable[Run], layout: Layout) -> list[Run]:
     return chosen
 
 
+def _spelled_out(layout: Layout, runs: Sequence[Run]) -> Layout:
+    """Put the keys by which the runs differ in the place of "settings"."""
+    named = tuple(key for key in layout.axes if key != SETTINGS)
+    found = varying(runs, named) if SETTINGS in layout.axes else ()
+
+    def spell_out(axis: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(chain.from_iterable(found if key == SETTINGS else (key,) for key in axis))
+
+    return replace(layout, rows=spell_out(layout.rows), columns=spell_out(layout.columns))
+
+
 def margin(table: Table) -> list[tuple[Label, Cell]]:
     """Return each column's cell over all rows: the mean over categories, where these are rows."""
-    rest = [key for key in table.layout.rows if key != "category"]
-    if rest or table.layout.rows != ("category",):
+    if table.layout.rows != ("category",):
         return []
     below: dict[Label, list[Entry]] = {column: [] for column in table.columns}
     for (_, column), cell in table.cells.items():
@@ -123,9 +142,7 @@ def margin(table: Table) -> list[tuple[Label, Cell]]:
     return [(column, Cell(entries)) for column, entries in below.items()]
 
 
-def _measured(
-    runs: Sequence[Run], layout: Layout
-) -> Iterator[tuple[Run, Measure, float | None]]:
+def _measured(runs: Sequence[Run], layout: Layout) -> Iterator[tuple[Run, Measure, float | None]]:
     """Yield each run with each of its numbers that the table shows.
 
     A run that isn't finished stands with None wherever its setting's other runs have a number, or
@@ -135,24 +152,27 @@ def _measured(
     of_setting: dict[object, set[Measure]] = {}
     for run in runs:
         of_setting.setdefault(run.setting, set()).update(numbers[id(run)])
-    anywhere = set(chain.from_iterable(numbers.values())) or {Measure("auroc", "", ALL)}
+    anywhere = set(chain.from_iterable(numbers.values()))
     for run in runs:
         for found in sorted(of_setting[run.setting] or anywhere):
             yield run, found, numbers[id(run)].get(found)
 
 
 def _numbers(run: Run, layout: Layout) -> Iterator[tuple[Measure, float]]:
-    defaults = {"metric": ["auroc"], "sigma": [""], "block": [ALL]}
-    wanted = {
-        key: layout.where.get(key, None if key in layout.axes else default)
-        for key, default in defaults.items()
-    }
     for name, value in run.metrics.items():
         found = measure(name)
-        if all(
-            values is None or getattr(found, key) in values for key, values in wanted.items()
-        ):
+        wanted = [_wants(layout, key, one) for key, one in found._asdict().items()]
+        if all(wanted):
             yield found, value * factor(found.metric)
+
+
+def _wants(layout: Layout, key: str, value: str) -> bool:
+    """Tell whether a layout asks for a measure's value: by name, by an axis, or by default."""
+    if key in layout.where:
+        return value in layout.where[key]
+    default = getattr(DEFAULTS, key)
+    rates = key == "sigma" and "sigma" in layout.axes
+    return bool(value) if rates else key in layout.axes or value == default
 
 
 def _label(run: Run, found: Measure, keys: tuple[str, ...]) -> Label:
@@ -184,10 +204,13 @@ def _having(runs: Sequence[Run], key: str, values: Sequence[str]) -> list[Run]:
 
 
 def _require_keys(runs: Sequence[Run], layout: Layout) -> None:
-    known = {*Measure._fields, *chain.from_iterable(run.keys for run in runs)}
+    known = {SETTINGS, *Measure._fields, *chain.from_iterable(run.keys for run in runs)}
     for key in (*layout.axes, *layout.where):
         if key not in known:
-            raise UserError(f"no run has a key {key}: choose from {', '.join(sorted(known))}")
+            near = get_close_matches(key, known) or sorted(
+                name for name in known if "." not in name
+            )
+            raise UserError(f"no run has a key {key!r}: choose for example {', '.join(near)}")
 
 
 def _refuse_choice(runs: Sequence[Run], key: str, values: Sequence[str]) -> list[Run]:
@@ -196,15 +219,29 @@ def _refuse_choice(runs: Sequence[Run], key: str, values: Sequence[str]) -> list
 
 
 def _refuse_mixture(entries: Sequence[Entry], place: tuple[Label, Label], layout: Layout) -> None:
-    """Refuse to average runs that differ in more than category and fold."""
-    settings = list({entry.run.setting for entry in entries})
-    if len(settings) == 1:
+    """Refuse to average numbers that differ in more than category and fold."""
+    settings = {entry.run.setting for entry in entries}
+    measures = [set(values) for values in zip(*(entry.measure for entry in entries), strict=True)]
+    differing = {key for key, _ in frozenset.union(*settings) - frozenset.intersection(*settings)}
+    differing |= {
+        key for key, values in zip(Measure._fields, measures, strict=True) if len(values) > 1
+    }
+    if not differing:
         return
-    differing = sorted({key for key, _ in frozenset.union(*settings) - frozenset.intersection(*settings)})
-    key = differing[0]
-    values = sorted({entry.run.keys.get(key, "") for entry in entries})
+    first = sorted(differing, key=lambda key: key.count("."))[0]
+    value = _label(entries[0].run, entries[0].measure, (first,))[0]
     raise UserError(
         f"table {layout.name}: the cell {' '.join(chain(*place))} would mix runs that differ in "
-        f"{', '.join(differing)}: choose some by --where {key}={values[0]}, "
+        f"{', '.join(sorted(differing))}: choose some by --where {first}={value}, "
         "or name the key in --rows or --columns"
     )
+
+
+def _nothing_to_show(layout: Layout, runs: Sequence[Run]) -> UserError:
+    if not any(run.status is Status.FINISHED for run in runs):
+        return UserError(f"none of {len(runs)} runs finished; the first: {runs[0].reason}")
+    asked = {key: [value] for key, value in DEFAULTS._asdict().items()} | dict(layout.where)
+    wanted = ", ".join(
+        f"{key}={','.join(asked[key])}" for key in Measure._fields if any(asked[key])
+    )
+    return UserError(f"table {layout.name}: no finished run has a metric of {wanted}")

@@ -32,6 +32,12 @@ def label_text(label: Label) -> str:
     return " ".join(value for value in label if value)
 
 
+def head_of(table: Table) -> list[str]:
+    """Return the first line: what the rows are, then the columns' names."""
+    names = [label_text(column) or caption_metric(table) for column in table.columns]
+    return [keys_text(table.layout.rows), *names]
+
+
 def keys_text(keys: Sequence[str]) -> str:
     """Return what an axis is called: its keys, but those below another one of them."""
     return ", ".join(key for key in keys if key.partition(".")[0] not in keys or "." not in key)
@@ -55,7 +61,7 @@ def published_text(cell: Cell, figure: Published) -> str:
     """Return a published figure and ours minus it."""
     text = f"{figure.auroc:.1f}" + (f" ± {figure.sem:.1f}" if figure.sem is not None else "")
     ours = difference(cell, figure)
-    return text if ours is None else f"{text}, {ours:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return text if ours is None else f"{text}, {ours:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def cell_text(cell: Cell | None) -> str:
@@ -109,9 +115,8 @@ def unfinished(table: Table) -> Iterator[tuple[str, Run]]:
 
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown."""
-    head = [keys_text(table.layout.rows), *map(label_text, table.columns)]
     lines = [f"**{table.layout.title}**", "", caption(table), ""]
-    lines += [_markdown_row(head), _markdown_row(["---"] + ["---:"] * len(table.columns))]
+    lines += [_markdown_row(head_of(table)), _markdown_row(["---"] + ["---:"] * len(table.columns))]
     lines += [_markdown_row([name, *map(cell_text, cells)]) for name, cells in rows_of(table)]
     lacking = [f"- {name}: {run.status}, {run.reason}" for name, run in unfinished(table)]
     return "\n".join([*lines, *(["", "Not finished:", "", *lacking] if lacking else []), ""])
@@ -119,14 +124,13 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table) -> str:
     """Return a table in LaTeX, for the package booktabs."""
-    head = [keys_text(table.layout.rows), *map(label_text, table.columns)]
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_latex(table.layout.title)}. {_latex(caption(table))}}}",
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
-        _latex_row(head),
+        _latex_row(head_of(table)),
         r"\midrule",
     ]
     for name, cells in rows_of(table):
