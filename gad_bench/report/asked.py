@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -39,7 +40,7 @@ def asked_jobs(multirun: Path) -> list[Job]:
         return []
     try:
         params = OmegaConf.to_container(config.hydra.sweeper.params or {}, resolve=True)
-    except Exception as error:  # noqa: BLE001 - a data set of any class, perhaps gone by now
+    except Exception as error:
         log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
         return []
     lines = [f"{key}={value}" for key, value in dict(params).items()]
@@ -57,9 +58,8 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
     def compose_once(overrides: Job) -> dict[str, str]:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             config = compose("config", [*overrides, *search], return_hydra_config=True)
-        nested = OmegaConf.to_container(config, resolve=False)
-        nested.pop("hydra")
-        return run_keys(nested, config.hydra.runtime.choices)
+        choices = dict(config.hydra.runtime.choices)
+        return run_keys(_without_hydra(config), choices)
 
     for job in jobs:
         parsed = _parse(job)
@@ -67,6 +67,12 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
         rest = tuple(one.input_line for one in parsed if one.key_or_group not in PLAIN)
         keys = compose_once(rest) | plain
         yield keys | {"fold": keys.get("fold.index", keys["fold"])}
+
+
+def _without_hydra(config: DictConfig) -> dict[str, Any]:
+    """Return a config as Hydra writes it to a run's folder, its references unresolved."""
+    nested = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
+    return {key: value for key, value in nested.items() if key != "hydra"}
 
 
 def _parse(lines: Sequence[str]) -> list[Override]:

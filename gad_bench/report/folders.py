@@ -25,7 +25,7 @@ def latest_sweep(folder: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    sweeps = [path for path in folder.rglob(SWEEP_FILE)] if folder.is_dir() else []
+    sweeps = list(folder.rglob(SWEEP_FILE)) if folder.is_dir() else []
     if not sweeps:
         raise UserError(
             f"there is no sweep in {folder.absolute()}: name one by --from FOLDER, or a store by "

@@ -12,7 +12,7 @@ SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in per
 
 
 class Measure(NamedTuple):
-    """One number among a run's metrics. Its fields are keys of a table's axes as config keys are."""
+    """One of a run's numbers. Its fields are keys of a table's axes, as config keys are."""
 
     metric: str
     sigma: str  # "" where the metric has none

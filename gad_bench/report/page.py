@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gad_bench.report import plots, text
-from gad_bench.report.cells import Cell
+from gad_bench.report.cells import Cell, Label
 from gad_bench.report.measures import ALL
 from gad_bench.report.published import catalogue, published
 from gad_bench.report.report import Report
@@ -17,23 +17,31 @@ from gad_bench.report.statistics import Ranking, rank_settings
 from gad_bench.report.tables import Table, margin
 
 TEMPLATE = Path(__file__).with_name("page.html")
-CATEGORY_WORDS = (
+DOT_WORDS = "A dot is the mean over folds."
+INTERVAL_WORDS = (
     "A large dot is the mean over folds, small ones are folds. Lines are 95 % bootstrap intervals "
     "over the test images, the folds' ends averaged: what another test set of the same size "
     "might have given."
 )
+LINE_WORDS = "Points are means over categories; bands and bars are their standard errors."
 RATE_WORDS = (
-    "Where the scores of good images were Gaussian, 1 sigma would raise a false alarm for 31.7 % of "
-    "them, 2 sigma for 4.6 %, 3 sigma for 0.3 %."
+    "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
+    "2 sigma for 4.6 %, 3 sigma for 0.3 %."
 )
 
 
 class Figure(NamedTuple):
     """A plot and the words below it."""
 
-    title: str
     svg: str
     words: str
+
+
+class Section(NamedTuple):
+    """A table and its plots."""
+
+    table: Table
+    figures: list[Figure]
 
 
 class Box(NamedTuple):
@@ -59,7 +67,7 @@ def render_page(report: Report) -> str:
         title=report.tables[0].layout.title,
         facts=facts(report),
         unfinished=list(text.unfinished(report.tables[0])),
-        figures=figures(report),
+        sections=sections(report),
         sources=sources,
         relatives=relatives,
     )
@@ -75,38 +83,40 @@ def facts(report: Report) -> dict[str, str]:
     return shown
 
 
-def boxes(table: Table) -> list[tuple[str, list[Box | None]]]:
-    """Return each row's name and cells."""
+def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
+    """Return each row's label and cells."""
     means = [cell.mean for cell in table.cells.values() if cell.mean is not None]
     low, high = min(means, default=0.0), max(means, default=1.0)
     best = table.layout.rows == ("category",) and len(table.columns) > 1
     return [
-        (name, [_box(cell, low, high, cells if best else ()) for cell in cells])
-        for name, cells in text.rows_of(table)
+        (label, [_box(cell, low, high, cells if best else ()) for cell in cells])
+        for label, cells in text.rows_of(table)
     ]
 
 
-def figures(report: Report) -> list[Figure]:
-    """Return the plots that the tables admit."""
-    found = [
-        Figure(
-            table.layout.title,
-            plots.draw_lines(table),
-            "Points are means over categories, bands and bars their standard errors.",
-        )
-        for table in report.tables
-        if _runs_along_numbers(table)
-    ]
+def sections(report: Report) -> list[Section]:
+    """Return the tables with their plots; one that only turns another round lends it its plots."""
+    found: dict[frozenset[str], Section] = {}
     for table in report.tables:
-        if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
-            found.append(Figure(table.layout.title, plots.draw_rates(table), RATE_WORDS))
-        if table.layout.rows == ("category",):
-            found.append(Figure("Every category", plots.draw_categories(table), CATEGORY_WORDS))
-            if ranking := _ranking(table):
-                found.append(
-                    Figure("Ranking", plots.draw_ranking(ranking), ranking_words(ranking, table))
-                )
-    return found
+        section = found.setdefault(frozenset(table.layout.axes), Section(table, []))
+        section.figures.extend(figures(table))
+    return list(found.values())
+
+
+def figures(table: Table) -> list[Figure]:
+    """Return the plots that a table admits."""
+    if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
+        return [Figure(plots.draw_rates(table), RATE_WORDS)]
+    if table.layout.rows == ("category",):
+        words = INTERVAL_WORDS if plots.stand_apart(table) else DOT_WORDS
+        dots = Figure(plots.draw_categories(table), words)
+        ranking = _ranking(table)
+        if ranking is None:
+            return [dots]
+        return [dots, Figure(plots.draw_ranking(ranking), ranking_words(ranking, table))]
+    if _runs_along_numbers(table):
+        return [Figure(plots.draw_lines(table), LINE_WORDS)]
+    return []
 
 
 def ranking_words(ranking: Ranking, table: Table) -> str:

@@ -20,11 +20,11 @@ from gad_bench.report.cells import Cell, Label
 from gad_bench.report.measures import ALL
 from gad_bench.report.statistics import Ranking
 from gad_bench.report.tables import Table
-from gad_bench.report.text import NAMES, caption_metric, keys_text, label_text
+from gad_bench.report.text import NAMES, label_text, metric_text
 
 INK, PALE = "#3c4043", "#dadce0"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#444444")
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -36,12 +36,13 @@ STYLE = {
 }
 WIDTH = 8.2  # inches
 MARGIN = 2.5  # inches beside the scale of ranks, for names
+MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
 MOST_APART = 6  # settings that are drawn beside each other, with intervals
 
 
 def draw_lines(table: Table) -> str:
-    """Draw each column's mean and SEM along rows that are numbers; "all" stands apart, at the end."""
+    """Draw each column's mean and SEM along rows that are numbers; "all" stands apart."""
     with rc_context(STYLE):
         figure, axes = _figure(WIDTH, 3.9)
         numbers = [row[0] for row in table.rows if row[0] != ALL]
@@ -52,10 +53,15 @@ def draw_lines(table: Table) -> str:
         ticks = [(float(number), number) for number in numbers]
         ticks += [(end, ALL)] if (ALL,) in table.rows else []
         axes.set_xticks(*zip(*ticks, strict=True))
-        axes.set(xlabel=keys_text(table.layout.rows), ylabel=caption_metric(table))
+        axes.set(xlabel=table.layout.rows[0], ylabel=metric_text(table))
         axes.grid(axis="y", color=PALE, linewidth=0.7)
         _legend(axes, len(table.columns))
         return _svg(figure, f"{table.layout.name}-lines")
+
+
+def stand_apart(table: Table) -> bool:
+    """Tell whether the settings are few enough to be drawn beside each other, with intervals."""
+    return len(table.columns) <= MOST_APART
 
 
 def draw_categories(table: Table) -> str:
@@ -63,10 +69,10 @@ def draw_categories(table: Table) -> str:
 
     With few settings, lines are the mean of the folds' 95 % bootstrap intervals over test images.
     """
-    apart = len(table.columns) <= MOST_APART
+    apart = stand_apart(table)
     step = 0.8 / max(len(table.columns), 2) if apart else 0.0
     with rc_context(STYLE):
-        height = 0.9 + len(table.rows) * (0.3 + (0.1 * len(table.columns) if apart else 0.0))
+        height = 0.8 + len(table.rows) * (0.2 + (0.07 * len(table.columns) if apart else 0.06))
         figure, axes = _figure(WIDTH, height)
         for number, colour in zip(
             range(len(table.columns)), _colours(len(table.columns)), strict=False
@@ -79,7 +85,7 @@ def draw_categories(table: Table) -> str:
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         for line in range(1, len(table.rows)):
             axes.axhline(line - 0.5, color=PALE, linewidth=0.7)
-        axes.set(xlabel=caption_metric(table))
+        axes.set(xlabel=metric_text(table))
         axes.grid(axis="x", color=PALE, linewidth=0.7)
         _legend(axes, len(table.columns))
         return _svg(figure, f"{table.layout.name}-dots")
@@ -136,7 +142,8 @@ def _draw_line(axes: Axes, table: Table, column: Label, colour: Any, end: float)
     line = np.array([(float(at), mean, sem) for at, mean, sem in known if at != ALL]).reshape(-1, 3)
     x, mean, sem = line.T
     axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=label_text(column))
-    axes.fill_between(x, mean - sem, mean + sem, color=colour, alpha=0.12, linewidth=0)
+    if len(table.columns) <= MOST_BANDS:
+        axes.fill_between(x, mean - sem, mean + sem, color=colour, alpha=0.12, linewidth=0)
     for _, value, error in (entry for entry in known if entry[0] == ALL):
         axes.errorbar(end, value, error, fmt="D", color=colour, markersize=5, capsize=3)
 

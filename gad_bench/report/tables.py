@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import chain
-from statistics import fmean
 
 from gad_bench.errors import UserError
 from gad_bench.report.cells import Cell, Entry, Label

@@ -33,14 +33,9 @@ def label_text(label: Label) -> str:
 
 
 def head_of(table: Table) -> list[str]:
-    """Return the first line: what the rows are, then the columns' names."""
-    names = [label_text(column) or caption_metric(table) for column in table.columns]
-    return [keys_text(table.layout.rows), *names]
-
-
-def keys_text(keys: Sequence[str]) -> str:
-    """Return what an axis is called: its keys, but those below another one of them."""
-    return ", ".join(key for key in keys if key.partition(".")[0] not in keys or "." not in key)
+    """Return the first line: the keys of the rows, then the columns' names."""
+    names = [label_text(column) or metric_text(table) for column in table.columns]
+    return [*table.layout.rows, *names]
 
 
 def number_text(value: float, metric: str) -> str:
@@ -78,29 +73,34 @@ def has_published(table: Table) -> bool:
     return any(published(cell) for cell in (*table.cells.values(), *dict(margin(table)).values()))
 
 
-def caption_metric(table: Table) -> str:
+def metric_text(table: Table) -> str:
     """Return what a table's numbers are."""
     cells = table.cells.values()
     metrics = dict.fromkeys(entry.measure.metric for cell in cells for entry in cell.entries)
     return ", ".join(NAMES.get(metric, metric) for metric in metrics)
 
 
-def caption(table: Table) -> str:
-    """Return what a table shows and on how many runs it rests."""
+def caption(table: Table, beside: str = "in brackets") -> str:
+    """Return what a table shows and on how many runs it rests.
+
+    Args:
+        table: the table.
+        beside: where the published figures stand.
+    """
     categories = {run.keys["category"] for run in table.runs}
     how = "folds averaged"
     if "category" not in table.layout.axes or margin(table):
         how = f"mean ± SEM over {len(categories)} categories, folds averaged first"
-    beside = "; in brackets the published figure and ours minus it" if has_published(table) else ""
-    return f"{caption_metric(table)}: {how}{beside}. {table.count_text}."
+    note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
+    return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 
 
-def rows_of(table: Table) -> Iterator[tuple[str, list[Cell | None]]]:
-    """Yield each row's name and cells, the mean over categories last."""
+def rows_of(table: Table) -> Iterator[tuple[Label, list[Cell | None]]]:
+    """Yield each row's label and cells, the mean over categories last."""
     for row in table.rows:
-        yield label_text(row), [table.cells.get((row, column)) for column in table.columns]
+        yield row, [table.cells.get((row, column)) for column in table.columns]
     if below := margin(table):
-        yield MEAN, [cell for _, cell in below]
+        yield (MEAN,), [cell for _, cell in below]
 
 
 def unfinished(table: Table) -> Iterator[tuple[str, Run]]:
@@ -116,8 +116,8 @@ def unfinished(table: Table) -> Iterator[tuple[str, Run]]:
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown."""
     lines = [f"**{table.layout.title}**", "", caption(table), ""]
-    lines += [_markdown_row(head_of(table)), _markdown_row(["---"] + ["---:"] * len(table.columns))]
-    lines += [_markdown_row([name, *map(cell_text, cells)]) for name, cells in rows_of(table)]
+    lines += [_markdown_row(head_of(table)), _markdown_row(_alignment(table))]
+    lines += [_markdown_row([*label, *map(cell_text, cells)]) for label, cells in rows_of(table)]
     lacking = [f"- {name}: {run.status}, {run.reason}" for name, run in unfinished(table)]
     return "\n".join([*lines, *(["", "Not finished:", "", *lacking] if lacking else []), ""])
 
@@ -128,14 +128,14 @@ def to_latex(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_latex(table.layout.title)}. {_latex(caption(table))}}}",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.layout.rows)}{'r' * len(table.columns)}}}",
         r"\toprule",
         _latex_row(head_of(table)),
         r"\midrule",
     ]
-    for name, cells in rows_of(table):
-        lines += [r"\midrule"] if name == MEAN else []
-        lines += [_latex_row([name, *map(cell_text, cells)])]
+    for label, cells in rows_of(table):
+        lines += [r"\midrule"] if label == (MEAN,) else []
+        lines += [_latex_row([*label, *map(cell_text, cells)])]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
@@ -161,6 +161,10 @@ def _csv_values(cell: Cell) -> list[object]:
         else [None] * 4
     )
     return ["" if value is None else value for value in (*values, *beside)]
+
+
+def _alignment(table: Table) -> list[str]:
+    return ["---"] * len(table.layout.rows) + ["---:"] * len(table.columns)
 
 
 def _markdown_row(values: Sequence[str]) -> str:
