@@ -35,15 +35,15 @@ def asked_jobs(multirun: Path) -> list[Job]:
         multirun: the sweep's `multirun.yaml`.
     """
     register()
-    config = OmegaConf.load(multirun)
+    config = _load(multirun)
     if config.hydra.sweeper._target_ != SWEEPER:
         return []
     try:
-        params = OmegaConf.to_container(config.hydra.sweeper.params or {}, resolve=True)
+        params = dict((config.hydra.sweeper.params or {}).items())
     except Exception as error:
         log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
         return []
-    lines = [f"{key}={value}" for key, value in dict(params).items()]
+    lines = [f"{key}={value}" for key, value in params.items()]
     parsed = _parse([*lines, *config.hydra.overrides.task])
     return list(product(*{one.get_key_element(): _choices(one) for one in parsed}.values()))
 
@@ -52,7 +52,7 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
     """Yield the keys of jobs that never started, as their config would have had them."""
     if not jobs:
         return
-    search = _search_path(OmegaConf.load(multirun))
+    search = _search_path(_load(multirun))
 
     @cache
     def compose_once(overrides: Job) -> dict[str, str]:
@@ -67,6 +67,10 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
         rest = tuple(one.input_line for one in parsed if one.key_or_group not in PLAIN)
         keys = compose_once(rest) | plain
         yield keys | {"fold": keys.get("fold.index", keys["fold"])}
+
+
+def _load(multirun: Path) -> DictConfig:
+    return cast("DictConfig", OmegaConf.load(multirun))
 
 
 def _without_hydra(config: DictConfig) -> dict[str, Any]:

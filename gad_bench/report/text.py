@@ -90,7 +90,8 @@ def caption(table: Table, beside: str = "in brackets") -> str:
     categories = {run.keys["category"] for run in table.runs}
     how = "folds averaged"
     if "category" not in table.layout.axes or margin(table):
-        how = f"mean ± SEM over {len(categories)} categories, folds averaged first"
+        count = f"{len(categories)} categories" if len(categories) > 1 else "1 category"
+        how = f"mean ± SEM over {count}, folds averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
     return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 

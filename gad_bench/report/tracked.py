@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from gad_bench.errors import UserError
 from gad_bench.report.runs import Run, Setting, Status
@@ -96,6 +98,7 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
     """Yield an experiment's runs, the newest first."""
     from mlflow.tracking import MlflowClient
 
+    _require_database(uri)
     try:
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
@@ -106,6 +109,14 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
         names = ", ".join(one.name for one in client.search_experiments())
         raise UserError(f"{uri} has no experiment {experiment!r}: choose from {names}")
     yield from _pages(client, found.experiment_id)
+
+
+def _require_database(uri: str) -> None:
+    """Refuse a database file that isn't there, which MLflow would make."""
+    parts = urlsplit(uri)
+    database = Path(parts.path.removeprefix("/"))
+    if parts.scheme.startswith("sqlite") and not database.is_file():
+        raise UserError(f"there is no MLflow database {database.absolute()}")
 
 
 def _pages(client: MlflowClient, experiment_id: str) -> Iterator[Any]:
