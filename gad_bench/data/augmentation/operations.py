@@ -28,8 +28,9 @@ def motion_blur(pixels: Tensor, draw: Draw) -> Tensor:
 
 
 def median_blur(pixels: Tensor, draw: Draw) -> Tensor:  # noqa: ARG001
-    """Take the median of 3 x 3 pixels."""
-    return filters.median_blur(pixels, 3)
+    """Take the median of 3 x 3 pixels, as if the edges went on outside."""
+    wider = torch.nn.functional.pad(pixels, (1, 1, 1, 1), "replicate")
+    return filters.median_blur(wider, 3)[..., 1:-1, 1:-1]
 
 
 def box_blur(pixels: Tensor, draw: Draw) -> Tensor:  # noqa: ARG001

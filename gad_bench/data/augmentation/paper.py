@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from gad_bench.data.catalog import CategoryFacts
 from gad_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
     from torch import Tensor
 
 CHAIN = "paper/1"  # raise the number when the same seed gives other pixels than before
@@ -72,12 +74,29 @@ class PaperAugmentation:
             return image
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_core():
             pixels = torch.tensor(image).permute(2, 0, 1)[None].float() / 255
             for change in _chain(draw, category):
                 pixels = change(pixels).clamp(0, 1)
             changed = (pixels[0] * 255).round().to(torch.uint8).permute(1, 2, 0)
             return np.ascontiguousarray(changed.numpy())
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    """Keep this thread's torch from splitting an operation: other threads have other images."""
+    import torch
+
+    torch.get_num_threads()  # a thread's first look at it would undo the limit
+    with _thread_pools().limit(limits=1, user_api="openmp"):
+        yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _chain(
