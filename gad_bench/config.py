@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from gad_bench.errors import UserError
 from gad_bench.paths import default_cache_folder
 
 TARGET = "_target_"
+CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
 
 
 @dataclass(kw_only=True)
@@ -28,6 +30,7 @@ class Config:
     device: str
     cache_dir: str
     figures: bool
+    resume: bool
     backbone: Any
     blocks: Any
     dataset: Any
@@ -48,6 +51,7 @@ def register() -> None:
     OmegaConf.register_new_resolver(
         "default_cache_dir", lambda: str(default_cache_folder()), replace=True
     )
+    OmegaConf.register_new_resolver("category_names", _category_names, replace=True)
 
 
 def check(config: DictConfig) -> None:
@@ -92,3 +96,15 @@ def _check_component(key: str, node: DictConfig) -> None:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}.{error.full_key or ''}: {reason}".replace(".:", ":")) from error
+
+
+def _category_names(dataset: DictConfig) -> str:
+    """Return a data set's categories as the choices of a sweep, in Hydra's grammar."""
+    return ",".join(map(_quoted, build(dataset).category_names()))
+
+
+def _quoted(name: str) -> str:
+    """Quote what Hydra would read as a number, a constant or as more than one word."""
+    if re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) and name.lower() not in CONSTANTS:
+        return name
+    return "'" + name.replace("'", "\\'") + "'"

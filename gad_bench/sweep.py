@@ -19,11 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.config import build
 from gad_bench.errors import UserError
 from gad_bench.files import write_text
+from gad_bench.results import METRICS_FILE, RESTORED_FILE
 from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
-METRICS_FILE = "metrics.json"
-RESTORED_FILE = "restored"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
 Outcome = Literal["finished", "restored", "failed", "unfinished"]
@@ -79,6 +78,12 @@ class SweepCallback(Callback):
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
         _started = Sweep(name, Path(name).absolute(), tracker)
+
+
+def forget_sweep() -> None:
+    """Forget an earlier sweep of this process."""
+    global _started  # noqa: PLW0603
+    _started = None
 
 
 def current_sweep() -> Sweep | None:

@@ -15,7 +15,7 @@ from gad_bench.paths import config_folder
 GROUPS = sorted(
     path.name
     for path in config_folder().iterdir()
-    if path.is_dir() and path.name not in ("experiment", "hydra")
+    if path.is_dir() and path.name not in ("experiment", "hydra", "variant")
 )
 CHOICES = [
     f"{group}={path.relative_to(config_folder() / group).with_suffix('').as_posix()}"

@@ -39,13 +39,37 @@ class FeatureSource:
     cache_dir: str
     about: Mapping[str, str]
 
+    def facts(self) -> dict[str, Any]:
+        """Return, as JSON values, everything but the images that changes a feature."""
+        return {
+            "reading": READING,
+            "backbone": dict(self.backbone.facts()),
+            "runtime": dict(self.runtime.facts(self.device)),
+        }
+
+    def wanted_blocks(self) -> list[int]:
+        """Return the blocks' numbers, in rising order.
+
+        Raises:
+            UserError: the backbone has no such block.
+        """
+        return self.blocks.of(self.backbone.block_count())
+
+    def fingerprint(self, paths: Sequence[str]) -> Fingerprint:
+        """Return the digests of the images' content.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return fingerprint(paths, self._folder)
+
     def features(self, paths: Sequence[str]) -> StoredFeatures:
         """Return the features of images [images, D_i] by block, in order.
 
         Raises:
             UserError: an image, the weights or the store cannot be used.
         """
-        images = fingerprint(paths, self._folder)
+        images = self.fingerprint(paths)
         size = self.backbone.image_size()
         readers = [partial(read_square, path, size) for path in paths]
         return self._get(images, {}, 1, readers.__getitem__)
@@ -60,7 +84,7 @@ class FeatureSource:
         Raises:
             UserError: an image, the weights or the store cannot be used.
         """
-        images = fingerprint(paths, self._folder)
+        images = self.fingerprint(paths)
         size = self.backbone.image_size()
 
         def reader(row: int) -> Callable[[], Pixels]:
@@ -99,14 +123,9 @@ class FeatureSource:
                 done += count
                 yield batch
 
-        own_facts: dict[str, Any] = {
-            "reading": READING,
-            "backbone": dict(self.backbone.facts()),
-            "runtime": dict(self.runtime.facts(self.device)),
-        }
         return FeatureStore(self._folder).get(
-            Recipe({**own_facts, **facts}, images.digests, passes),
-            blocks=self.blocks.of(self.backbone.block_count()),
+            Recipe({**self.facts(), **facts}, images.digests, passes),
+            blocks=self.wanted_blocks(),
             about=self.about,
             extract=extract_rows,
         )

@@ -76,9 +76,10 @@ class NearestNeighbours(MetricDetector):
         """
         from sklearn.neighbors import NearestNeighbors
 
-        if samples.count < self.k:
-            raise UserError(f"detector.k={self.k} exceeds the {samples.count} samples: lower it")
-        model = NearestNeighbors(n_neighbors=self.k).fit(samples.values)
+        values = samples.values
+        if len(values) < self.k:
+            raise UserError(f"detector.k={self.k} exceeds the {len(values)} samples: lower it")
+        model = NearestNeighbors(n_neighbors=self.k).fit(values)
         return Score(lambda features: model.kneighbors(features)[0].mean(axis=1))
 
 

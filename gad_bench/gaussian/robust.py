@@ -16,6 +16,9 @@ from gad_bench.gaussian.projection import standardisation
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Statistics
 
+ROUNDING = 1e3 * np.finfo(np.float64).eps
+"""The deviation of a standardised feature that in truth is the same in all samples."""
+
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +60,9 @@ class MinimumCovarianceDeterminant:
             estimate = MinCovDet(support_fraction=self.support, random_state=self.seed)
             estimate.fit(scaling.apply(samples.values))
         factor = factor_of_covariance(estimate.covariance_)
-        if factor.is_singular or factor_of_covariance(estimate.raw_covariance_).is_singular:
+        agreeing = estimate.raw_covariance_
+        constant = agreeing.diagonal().min() < ROUNDING**2
+        if constant or factor_of_covariance(agreeing).is_singular or factor.is_singular:
             raise UserError(
                 "covariance=min_cov_det: the samples that agree best have a singular covariance "
                 "matrix: use reduction=pca or covariance=ledoit_wolf"

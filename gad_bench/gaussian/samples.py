@@ -70,8 +70,14 @@ class Samples:
 
     @cached_property
     def values(self) -> Matrix:
-        """All samples at once [samples, dim]."""
-        return self._convert(slice(None))
+        """All samples at once [samples, dim].
+
+        Raises:
+            UserError: there is no sample, or one is not finite.
+        """
+        values = self._convert(slice(None))
+        self._check(values.sum())
+        return values
 
     @cached_property
     def centred(self) -> Matrix:
@@ -85,13 +91,10 @@ class Samples:
         Raises:
             UserError: there is no sample, or one is not finite.
         """
-        if self.count == 0:
-            raise UserError("no sample to fit: the training set is empty")
-        first = self._convert(slice(0, 1))[0]
+        first = self._convert(slice(0, 1)).sum(axis=0)
         total = _sum((batch - first).sum(axis=0) for batch in self._batches())
         mean: Vector = first + total / self.count
-        if not np.isfinite(mean).all():
-            raise UserError(f"sample {self._first_not_finite()} of {self.count} is not finite")
+        self._check(mean.sum())
         return mean
 
     @cached_property
@@ -195,9 +198,13 @@ class Samples:
         for batch in self._batches():
             yield batch - self.mean
 
-    def _first_not_finite(self) -> int:
-        wrong = [~np.isfinite(batch).all(axis=1) for batch in self._batches()]
-        return int(np.argmax(np.concatenate(wrong)))
+    def _check(self, total: float) -> None:
+        """Refuse samples by a sum over them, which is finite if all are."""
+        if self.count == 0:
+            raise UserError("no sample to fit: the training set is empty")
+        if not np.isfinite(total):
+            wrong = ~np.isfinite(self._convert(slice(None))).all(axis=1)
+            raise UserError(f"sample {int(np.argmax(wrong))} of {self.count} is not finite")
 
 
 def _squared_lengths(vectors: Matrix) -> Vector:

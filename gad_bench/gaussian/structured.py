@@ -148,6 +148,8 @@ class GraphicalLasso:
     def _precision(self, correlation: Matrix) -> Matrix:
         from sklearn.covariance import graphical_lasso
 
+        if len(correlation) == 1:
+            return correlation
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
