@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.components import Components
-from gad_bench.config import register
+from gad_bench.config import compose_config
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.describe import flatten
 from gad_bench.features.device import resolve_device
@@ -157,12 +156,10 @@ class Workshop:
         return deepcopy(self.configs[name])
 
     def _compose(self, base: str, *overrides: str) -> DictConfig:
-        register()
         common = ["runtime=torch", f"dataset.root={self.folder / 'images'}"]
         common += [f"cache_dir={self.folder / 'cache'}"]
         mine = [override.format(**self.names) for override in BASES[base]]
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose("config", overrides=[*common, *mine, *overrides])
+        return compose_config([*common, *mine, *overrides])
 
     def change(self, base: str, key: str, value: object) -> Found:
         config = self.compose(base)
