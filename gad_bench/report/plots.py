@@ -44,7 +44,7 @@ MOST_APART = 6  # settings that are drawn beside each other, with intervals
 def draw_lines(table: Table) -> str:
     """Draw each column's mean and SEM along rows that are numbers; "all" stands apart."""
     with rc_context(STYLE):
-        figure, axes = _figure(WIDTH, 3.9)
+        figure, axes = _figure(WIDTH, _beside_legend(3.9, len(table.columns)))
         numbers = [row[0] for row in table.rows if row[0] != ALL]
         spacing = np.diff([float(number) for number in numbers])
         end = float(numbers[-1]) + 1.5 * (float(spacing.min()) if len(spacing) else 1.0)
@@ -73,7 +73,7 @@ def draw_categories(table: Table) -> str:
     step = 0.8 / max(len(table.columns), 2) if apart else 0.0
     with rc_context(STYLE):
         height = 0.8 + len(table.rows) * (0.2 + (0.07 * len(table.columns) if apart else 0.06))
-        figure, axes = _figure(WIDTH, height)
+        figure, axes = _figure(WIDTH, _beside_legend(height, len(table.columns)))
         for number, colour in zip(
             range(len(table.columns)), _colours(len(table.columns)), strict=False
         ):
@@ -242,6 +242,11 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _colours(count: int) -> Sequence[Any]:
     return COLOURS if count <= len(COLOURS) else colormaps["tab20"].colors  # type: ignore[attr-defined]
+
+
+def _beside_legend(height: float, names: int) -> float:
+    """Return the height in inches of a plot that its legend of some names fits beside."""
+    return max(height, 0.6 + 0.2 * names)
 
 
 def _legend(axes: Axes, count: int) -> None:
