@@ -20,6 +20,7 @@ INTERVAL_WORDS = (
     "might have given."
 )
 LINE_WORDS = "Points are means over categories; bands and bars are their standard errors."
+HOLLOW_WORDS = " Hollow points lack runs."
 RATE_WORDS = (
     "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
     "2 sigma for 4.6 %, 3 sigma for 0.3 %."
@@ -37,11 +38,12 @@ class Figure(NamedTuple):
 def figures(table: Table) -> list[Figure]:
     """Return the plots that a table admits."""
     name = table.layout.name
+    hollow = "" if all(cell.complete for cell in table.cells.values()) else HOLLOW_WORDS
     if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
         return [Figure(f"{name}_rates", plots.draw_rates(table), RATE_WORDS)]
     if table.layout.rows == ("category",):
         words = INTERVAL_WORDS if plots.stand_apart(table) else DOT_WORDS
-        dots = Figure(f"{name}_dots", plots.draw_categories(table), words)
+        dots = Figure(f"{name}_dots", plots.draw_categories(table), words + hollow)
         ranking = _ranking(table)
         if ranking is None:
             return [dots]
@@ -50,7 +52,7 @@ def figures(table: Table) -> list[Figure]:
             Figure(f"{name}_ranking", draw_ranking(ranking), ranking_words(ranking, table)),
         ]
     if _runs_along_numbers(table):
-        return [Figure(f"{name}_lines", plots.draw_lines(table), LINE_WORDS)]
+        return [Figure(f"{name}_lines", plots.draw_lines(table), LINE_WORDS + hollow)]
     return []
 
 
@@ -78,7 +80,7 @@ def _ranking(table: Table) -> Ranking | None:
     rows = [[table.cells.get((row, column)) for column in table.columns] for row in table.rows]
     values = [[cell.mean for cell in cells if cell is not None and cell.complete] for cells in rows]
     complete = [row for row in values if len(row) == len(table.columns)]
-    names = [text.label_text(column) for column in table.columns]
+    names = [text.column_text(table, column) for column in table.columns]
     return rank_settings(names, np.array(complete, dtype=np.float64).reshape(-1, len(names)))
 
 

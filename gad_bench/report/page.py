@@ -102,13 +102,13 @@ def _box(cell: Cell | None, low: float, high: float, rivals: Sequence[Cell | Non
     if cell is None:
         return None
     figure = published(cell)
-    complete = [rival for rival in rivals if rival is not None and rival.complete]
-    means = [rival.mean for rival in complete if rival.mean is not None]
+    comparable = all(rival is not None and rival.complete for rival in rivals)
+    means = [rival.mean for rival in rivals if rival is not None and rival.mean is not None]
     return Box(
         value=text.value_text(cell),
         lacking=cell.lacking,
         beside=text.published_text(cell, figure) if figure else "",
         shade=0.0 if cell.mean is None or high == low else (cell.mean - low) / (high - low),
         order=-1.0 if cell.mean is None else cell.mean,
-        best=cell.complete and cell.mean == max(means, default=None),
+        best=comparable and cell.mean == max(means, default=None),
     )

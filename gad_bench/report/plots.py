@@ -25,7 +25,7 @@ from gad_bench.report.drawing import (
 )
 from gad_bench.report.measures import ALL
 from gad_bench.report.tables import Table
-from gad_bench.report.text import NAMES, label_text, metric_text
+from gad_bench.report.text import NAMES, column_text, label_text, metric_text
 
 MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -35,19 +35,22 @@ MOST_APART = 6  # settings that are drawn beside each other, with intervals
 def draw_lines(table: Table) -> Figure:
     """Draw each column's mean and SEM along rows that are numbers; "all" stands apart."""
     with rc_context(STYLE):
-        figure = new_figure(beside_legend(3.9, len(table.columns)))
+        count = len(table.columns)
+        figure = new_figure(beside_legend(3.9, count))
         axes = plain_axes(figure)
         numbers = [row[0] for row in table.rows if row[0] != ALL]
-        spacing = np.diff([float(number) for number in numbers])
-        end = float(numbers[-1]) + 1.5 * (float(spacing.min()) if len(spacing) else 1.0)
-        for column, colour in zip(table.columns, colours(len(table.columns)), strict=True):
-            _draw_line(axes, table, column, colour, end)
+        step = float(np.diff([float(number) for number in numbers]).min())
+        end = float(numbers[-1]) + 1.5 * step
+        for place, (column, colour) in enumerate(zip(table.columns, colours(count), strict=True)):
+            _draw_line(axes, table, column, colour)
+            if cell := table.cells.get(((ALL,), column)):
+                _draw_end(axes, end + 0.5 * step * ((place + 0.5) / count - 0.5), cell, colour)
         ticks = [(float(number), number) for number in numbers]
         ticks += [(end, ALL)] if (ALL,) in table.rows else []
         axes.set_xticks(*zip(*ticks, strict=True))
         axes.set(xlabel=table.layout.rows[0], ylabel=metric_text(table))
         axes.grid(axis="y", color=PALE, linewidth=0.7)
-        add_legend(axes, len(table.columns))
+        add_legend(axes, count)
         return figure
 
 
@@ -71,7 +74,7 @@ def draw_categories(table: Table) -> Figure:
             shift = step * (number - (len(table.columns) - 1) / 2)
             colour = colours(len(table.columns))[number]
             cells = [table.cells.get((row, column)) for row in table.rows]
-            _draw_dots(axes, cells, shift, colour, label_text(column), intervals=apart)
+            _draw_dots(axes, cells, shift, colour, column_text(table, column), intervals=apart)
         axes.set_yticks(range(len(table.rows)), [label_text(row) for row in table.rows])
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         for line in range(1, len(table.rows)):
@@ -106,16 +109,28 @@ def draw_rates(table: Table) -> Figure:
         return figure
 
 
-def _draw_line(axes: Axes, table: Table, column: Label, colour: Any, end: float) -> None:  # noqa: ANN401
-    cells = [(row[0], table.cells.get((row, column))) for row in table.rows]
-    known = [(at, c.mean, c.sem or 0.0) for at, c in cells if c is not None and c.mean is not None]
-    line = np.array([(float(at), mean, sem) for at, mean, sem in known if at != ALL]).reshape(-1, 3)
-    x, mean, sem = line.T
-    axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=label_text(column))
+def _draw_line(axes: Axes, table: Table, column: Label, colour: Any) -> None:  # noqa: ANN401
+    found = [(row[0], table.cells.get((row, column))) for row in table.rows if row[0] != ALL]
+    points = [(float(at), c.mean, c) for at, c in found if c is not None and c.mean is not None]
+    x, mean, sem = np.array([(at, y, c.sem or 0.0) for at, y, c in points]).reshape(-1, 3).T
+    name = column_text(table, column)
+    axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=name)
     if len(table.columns) <= MOST_BANDS:
         axes.fill_between(x, mean - sem, mean + sem, color=colour, alpha=0.12, linewidth=0)
-    for _, value, error in (entry for entry in known if entry[0] == ALL):
-        axes.errorbar(end, value, error, fmt="D", color=colour, markersize=5, capsize=3)
+    for at, height, cell in points:
+        _hollow_out(axes, at, height, cell, colour)
+
+
+def _draw_end(axes: Axes, at: float, cell: Cell, colour: Any) -> None:  # noqa: ANN401
+    if cell.mean is not None:
+        axes.errorbar(at, cell.mean, cell.sem, fmt="o", color=colour, markersize=5, capsize=2.5)
+        _hollow_out(axes, at, cell.mean, cell, colour)
+
+
+def _hollow_out(axes: Axes, x: float, y: float, cell: Cell, colour: Any) -> None:  # noqa: ANN401
+    """Mark the point of a cell that lacks runs."""
+    if not cell.complete:
+        axes.plot(x, y, "o", color=colour, markerfacecolor="white", markersize=5, zorder=5)
 
 
 def _draw_dots(
@@ -138,6 +153,7 @@ def _draw_dots(
             if ends := _interval(cell):
                 axes.plot(ends, [place + shift] * 2, color=colour, linewidth=1.3, alpha=0.7)
         axes.plot(cell.mean, place + shift, "o", color=colour, markersize=5)
+        _hollow_out(axes, cell.mean, place + shift, cell, colour)
     axes.plot([], [], "o", color=colour, label=name)
 
 
