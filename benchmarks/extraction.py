@@ -13,6 +13,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,7 @@ from gad_bench.data.images import SUFFIXES
 from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.interface import Backbone, Features, Runtime
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
-from gad_bench.features.store import FeatureStore
+from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.paths import config_folder
 
 BATCH = 16
@@ -98,8 +99,9 @@ class Ready:
         self.deepest = deepest
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
+        size = self.backbone.image_size()
         return extract(
-            paths,
+            [partial(read_square, path, size) for path in paths],
             backbone=self,
             runtime=self,
             deepest=self.deepest,
@@ -114,11 +116,10 @@ def to_store(
     def once() -> None:
         with tempfile.TemporaryDirectory() as folder:
             FeatureStore(Path(folder)).get(
-                facts={},
-                images=list(paths),
+                Recipe({}, paths),
                 blocks=[0],
                 about={},
-                extract=lambda rows: run([paths[row] for row in rows]),
+                extract=lambda rows, _: run([paths[row] for row in rows]),
             )
 
     return once

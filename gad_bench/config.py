@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
+from gad_bench.paths import default_cache_folder
 
 TARGET = "_target_"
 CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
@@ -29,6 +30,7 @@ class Config:
     device: str
     cache_dir: str
     figures: bool
+    resume: bool
     backbone: Any
     blocks: Any
     dataset: Any
@@ -46,7 +48,9 @@ class Config:
 def register() -> None:
     """Make the schema and the resolvers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("default_cache_dir", _default_cache_dir, replace=True)
+    OmegaConf.register_new_resolver(
+        "default_cache_dir", lambda: str(default_cache_folder()), replace=True
+    )
     OmegaConf.register_new_resolver("category_names", _category_names, replace=True)
 
 
@@ -92,12 +96,6 @@ def _check_component(key: str, node: DictConfig) -> None:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}.{error.full_key or ''}: {reason}".replace(".:", ":")) from error
-
-
-def _default_cache_dir() -> str:
-    from platformdirs import user_cache_dir
-
-    return user_cache_dir("gad_bench")
 
 
 def _category_names(dataset: DictConfig) -> str:

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from gad_bench.data.images import read_image
+from gad_bench.data.images import read_image, read_mask
 from gad_bench.evaluation import Scores
 from gad_bench.files import whole_file
 
 COLUMNS = 6
-THUMBNAIL = 160  # pixels
+THUMBNAIL = 180  # pixels
+QUICK = 1  # of PNG's levels: a third larger than the best, in a quarter of the time
+OUTLINE = 9  # pixels across a defect of one pixel
+OUTLINE_COLOUR = (0, 255, 255)
 
 
 def draw_figures(
@@ -38,7 +42,7 @@ def draw_figures(
     }
     for name, figure in drawn.items():
         with whole_file(output / f"{name}.png") as file:
-            figure.savefig(file, format="png")
+            figure.savefig(file, format="png", pil_kwargs={"compress_level": QUICK})
 
 
 def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:
@@ -53,12 +57,25 @@ def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:
 
 
 def _panel(tested: pd.DataFrame, scores: Scores, row: int) -> Any:  # noqa: ANN401
-    import cv2
-
     from gad_bench.evaluation.figures import Panel
 
-    image = read_image(tested["path"].iloc[row])
-    scale = THUMBNAIL / max(image.shape[:2])
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    title = f"{tested['defect'].iloc[row]}  {scores.combined[row]:.1f}"
-    return Panel(np.asarray(small, np.uint8), title, bool(scores.labels[row]))
+    title = f"{tested['defect'].iloc[row]}  {scores.combined[row]:#.3g}"
+    picture = _thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row])
+    return Panel(picture, title, bool(scores.labels[row]))
+
+
+def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:
+    """Return a small picture [height, width, 3] with a line round its defect."""
+    import cv2
+
+    image = read_image(path)
+    longest = max(image.shape[:2])
+    height, width = (max(1, round(THUMBNAIL * side / longest)) for side in image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    if mask_path:
+        mask = read_mask(mask_path, image.shape[:2]).astype(np.float32)
+        shrunk = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA) > 0
+        around = cv2.dilate(shrunk.astype(np.uint8), np.ones((OUTLINE, OUTLINE), np.uint8))
+        lines, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, lines, -1, OUTLINE_COLOUR, 1)
+    return np.asarray(small, np.uint8)

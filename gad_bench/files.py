@@ -15,6 +15,8 @@ TEMPORARY = ".tmp-"
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside the file; it takes the file's place when the block ends well.
 
+    Content and name are on the disk by then, so that a power cut takes neither.
+
     Raises:
         OSError: the folder cannot be written; nothing is left behind.
     """
@@ -29,6 +31,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # some file systems flush no folders
+        _flush(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -38,5 +42,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -7,7 +7,10 @@ import logging
 import os
 import sys
 import traceback
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,14 +20,23 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench import config as configuration
-from gad_bench.errors import UserError
+from gad_bench.errors import TrackingError, UserError
 from gad_bench.files import write_text
 from gad_bench.paths import config_folder
-from gad_bench.sweep import FAILURE_FILE, failed_jobs, sweep_folder
+from gad_bench.sweep import (
+    FAILURE_FILE,
+    Sweep,
+    current_sweep,
+    forget_sweep,
+    read_failure,
+    sweep_name,
+)
 
 log = logging.getLogger(__name__)
 
 DONE, FAILED, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
+KNOWN = (TrackingError, OSError)
+"""Errors that are not the user's, but whose message says all that there is to say."""
 FULL_ERROR = "HYDRA_FULL_ERROR"
 SHOW_TRACEBACK = (
     "GAD_BENCH_SHOW_TRACEBACK"  # the user's HYDRA_FULL_ERROR, kept for worker processes
@@ -33,22 +45,16 @@ SHOW_TRACEBACK = (
 
 def launch() -> int:
     """Run what the command line asks for and return the exit status."""
+    forget_sweep()
     configuration.register()
     os.environ.setdefault(SHOW_TRACEBACK, os.environ.get(FULL_ERROR, "0"))
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, and what is printed is decided here
     application = hydra.main(
         version_base="1.3", config_path=str(config_folder()), config_name="config"
     )(job)
-    try:
-        application()
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from what is stored", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
-        if sweep_folder() is not None and failed_jobs():
-            return _report_sweep()
-        return _report(error)
-    return DONE
+    status = _status(application)
+    sweep = current_sweep()
+    return _end_sweep(sweep, status) if sweep else status
 
 
 def job(config: DictConfig) -> float:
@@ -57,14 +63,37 @@ def job(config: DictConfig) -> float:
 
     settings = HydraConfig.get()
     output = Path(settings.runtime.output_dir)
+    (output / FAILURE_FILE).unlink(missing_ok=True)
     try:
-        return run(config, output, alone=settings.mode == RunMode.RUN)
+        return run(config, output, sweep=sweep_name())
     except Exception as error:
         _write_failure(output, error, list(settings.overrides.task))
         if settings.mode == RunMode.RUN:
             raise SystemExit(_report(error)) from None
         log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
+
+
+def _status(application: Callable[[], object]) -> int:
+    try:
+        application()
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from what is stored", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as end:
+        return int(end.code or 0)
+    except Exception as error:
+        return _report(error) if _is_news(error) else FAILED
+    return DONE
+
+
+def _is_news(error: Exception) -> bool:
+    """Tell whether an error is another than a sweep's first failed job's, told of by its file."""
+    sweep = current_sweep()
+    failed = (
+        [folder for folder, outcome in sweep.outcomes() if outcome == "failed"] if sweep else []
+    )
+    return one_line(error) not in [read_failure(folder)["error"] for folder in failed]
 
 
 def is_users(error: BaseException) -> bool:
@@ -75,7 +104,9 @@ def is_users(error: BaseException) -> bool:
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line."""
     text = " ".join(str(error).split())
-    return text if is_users(error) else f"{type(error).__name__}: {text}"
+    return (
+        text if is_users(error) or isinstance(error, KNOWN) else f"{type(error).__name__}: {text}"
+    )
 
 
 def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None:
@@ -92,21 +123,41 @@ def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None
 
 
 def _report(error: Exception) -> int:
-    if _wants_traceback() or not is_users(error):
+    told = is_users(error) or isinstance(error, KNOWN)
+    if _wants_traceback() or not told:
         traceback.print_exception(error)
-    if is_users(error):
+    if told:
         print(f"error: {one_line(error)}", file=sys.stderr)
     return IMPOSSIBLE if is_users(error) else FAILED
 
 
-def _report_sweep() -> int:
-    failures = failed_jobs()
-    print(f"{len(failures)} of the sweep's jobs failed:", file=sys.stderr)
-    for folder, failure in failures:
-        print(f"  {folder}: {' '.join(failure['overrides'])}: {failure['error']}", file=sys.stderr)
-        if _wants_traceback():
-            print(failure["traceback"], file=sys.stderr)
-    return IMPOSSIBLE if all(f["status"] == IMPOSSIBLE for _, f in failures) else FAILED
+def _end_sweep(sweep: Sweep, status: int) -> int:
+    """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
+    outcomes = list(sweep.outcomes())
+    counts = Counter(outcome for _, outcome in outcomes)
+    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    print(f"{len(outcomes)} jobs in {sweep.folder}: {told or 'none'}")
+    failures = [
+        read_failure(folder) | {"folder": folder} for folder, o in outcomes if o == "failed"
+    ]
+    for failure in failures:
+        _print_failure(failure)
+    try:
+        sweep.close()
+    except TrackingError as error:
+        return _report(error)
+    if sweep.tracker.viewer:
+        print(f"compare runs: {sweep.tracker.viewer}")
+    if status == FAILED and failures and all(f["status"] == IMPOSSIBLE for f in failures):
+        return IMPOSSIBLE
+    return status or (FAILED if failures else DONE)
+
+
+def _print_failure(failure: dict[str, Any]) -> None:
+    overrides = " ".join(failure["overrides"])
+    print(f"failed: {failure['folder']}: {overrides}: {failure['error']}", file=sys.stderr)
+    if _wants_traceback():
+        print(failure["traceback"], file=sys.stderr)
 
 
 def _wants_traceback() -> bool:

@@ -10,3 +10,10 @@ def config_folder() -> Path:
     package = Path(__file__).parent
     packaged = package / "conf"
     return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+def default_cache_folder() -> Path:
+    """Return the user's own cache folder, which GAD_BENCH_CACHE or cache_dir replaces."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gad_bench")

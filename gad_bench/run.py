@@ -10,23 +10,25 @@ from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
-from gad_bench.describe import describe
+from gad_bench.describe import describe, run_tags
 from gad_bench.evaluation import evaluate
-from gad_bench.features.obtain import obtain
+from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
-from gad_bench.results import announce, point_the_way, write_results
+from gad_bench.key import result_key
+from gad_bench.results import announce, announce_restored, point_the_way, write_results
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
+from gad_bench.training import obtain_training
 
 
-def run(config: DictConfig, output: Path, *, alone: bool) -> float:
+def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     """Carry out one run and leave its files in the output folder.
 
     Args:
         config: the composed config.
         output: the folder, made by Hydra.
-        alone: whether this is the only run of the command, which then says more.
+        sweep: the name of the sweep that the run is a job of; None for a run on its own.
 
     Returns:
         The AUROC of the combined score.
@@ -36,32 +38,41 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
     """
     check(config)
     parts = Components.build(config)
-    description = describe(config, parts.fold)
+    catalog = parts.dataset.catalog(config.category)
+    split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    tags = run_tags(config, parts.fold)
+    source = FeatureSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks,
+        runtime=parts.runtime,
+        device=config.device,
+        batch_size=config.batch_size,
+        cache_dir=config.cache_dir,
+        about={name: tags[name] for name in ("dataset", "category", "backbone")},
+    )
+    key = result_key(config, parts, catalog, split, source)
+    description = describe(config, tags, sweep, key)
+    if config.resume and parts.tracking.restore(description, output):
+        return announce_restored(description.name, output)
+
     with parts.tracking.run(description) as tracked:
-        catalog = parts.dataset.catalog(config.category)
-        split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-        features = obtain(
-            list(catalog["path"]),
-            parts.backbone,
-            parts.blocks,
-            parts.runtime,
-            config,
-            about={key: description.tags[key] for key in ("dataset", "category", "backbone")},
-        )
+        features = source.features(list(catalog["path"]))
+        limits = parts.dataset.facts(config.category)
+        training = obtain_training(catalog, split, features, source, parts.augmentation, limits)
 
         started = time.perf_counter()
-        scores = score(catalog, features.blocks, split, parts.detector, parts.combination)
+        scores = score(catalog, features.blocks, training, split, parts.detector, parts.combination)
         seconds_fit = time.perf_counter() - started
 
         metrics = evaluate(scores, seed=config.seed) | {
             "images_train": len(split.train),
             "images_test": len(split.test),
-            "seconds_extract": features.seconds_extract,
+            "seconds_extract": features.seconds_extract + training.seconds_extract,
             "seconds_fit": seconds_fit,
-            "cache_hit": features.cache_hit,
+            "cache_hit": features.cache_hit and training.cache_hit,
         }
         tested = catalog.iloc[split.test]
-        write_results(output, tested, scores, metrics)
+        write_results(output, config, tested, scores, metrics)
         if config.figures:
             draw_figures(output, tested, scores, metrics)
         images = DatasetInput(
@@ -71,6 +82,6 @@ def run(config: DictConfig, output: Path, *, alone: bool) -> float:
         )
         tracked.log(metrics, images, output)
     announce(description.name, metrics)
-    if alone:
+    if sweep is None:
         point_the_way(output, features.path, metrics, parts.tracking.viewer)
     return float(metrics["auroc"])

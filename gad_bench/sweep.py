@@ -1,36 +1,128 @@
-"""A sweep as a whole: where its jobs write and which of them failed."""
+"""A sweep as a whole: where its jobs write, what became of them, and the run that holds them."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.config import build
+from gad_bench.errors import UserError
+from gad_bench.files import write_text
+from gad_bench.results import METRICS_FILE, RESTORED_FILE
+from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
+SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
-_folder: Path | None = None
+Outcome = Literal["finished", "restored", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that this process started."""
+
+    name: str
+    folder: Path
+    tracker: Tracker
+
+    def outcomes(self) -> Iterator[tuple[Path, Outcome]]:
+        """Yield each job's folder and what became of the job, in the jobs' order."""
+        folders = {path.parent for path in self.folder.rglob(".hydra")}
+        for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
+            yield folder, _outcome(folder)
+
+    def close(self) -> None:
+        """Record the sweep's outcome where its runs are recorded.
+
+        Raises:
+            TrackingError: it cannot be recorded.
+        """
+        jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
+        counts = Counter(jobs.get("outcome", ()))
+        failed = counts["failed"] + counts["unfinished"]
+        write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
+        summary = SweepSummary(
+            metrics={"jobs": len(jobs), "jobs_failed": failed, "jobs_restored": counts["restored"]},
+            failed=failed > 0,
+            text=_markdown(jobs),
+            files=self.folder / SUMMARY,
+        )
+        self.tracker.close_sweep(self.name, summary)
+
+
+_started: Sweep | None = None
 
 
 class SweepCallback(Callback):
     """Hydra's hook at a sweep's start."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
-        """Remember the sweep's folder."""
-        global _folder  # noqa: PLW0603 - Hydra makes and keeps the callback itself
-        _folder = Path(config.hydra.sweep.dir).absolute()
+        """Open the run that the jobs' runs nest under."""
+        global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
+        name = str(config.hydra.sweep.dir)
+        try:
+            tracker: Tracker = build(config.tracking)
+            tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
+        except UserError as error:  # Hydra swallows any other exception here
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        _started = Sweep(name, Path(name).absolute(), tracker)
 
 
-def sweep_folder() -> Path | None:
-    """Return the folder of this process's sweep, None for a single run."""
-    return _folder
+def forget_sweep() -> None:
+    """Forget an earlier sweep of this process."""
+    global _started  # noqa: PLW0603
+    _started = None
 
 
-def failed_jobs() -> list[tuple[Path, dict[str, Any]]]:
-    """Return each failed job's folder and what its failure file says."""
-    if _folder is None:
-        return []
-    found = sorted(_folder.rglob(FAILURE_FILE))
-    return [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in found]
+def current_sweep() -> Sweep | None:
+    """Return the sweep that this process started, None for a single run."""
+    return _started
+
+
+def sweep_name() -> str | None:
+    """Return the name of the sweep that this job belongs to, in whatever process it runs."""
+    settings = HydraConfig.get()
+    return str(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
+
+
+def read_failure(folder: Path) -> dict[str, Any]:
+    """Return what a failed job's failure file says."""
+    failure: dict[str, Any] = json.loads((folder / FAILURE_FILE).read_text(encoding="utf-8"))
+    return failure
+
+
+def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:
+    """Return a job's row of the summary."""
+    overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    row = {"job": folder.name, "outcome": outcome, "overrides": " ".join(map(str, overrides))}
+    if outcome == "failed":
+        return row | {"error": read_failure(folder)["error"]}
+    if outcome == "unfinished":
+        return row
+    metrics = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    return row | {"auroc": metrics["auroc"]}
+
+
+def _markdown(jobs: pd.DataFrame) -> str:
+    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def _outcome(folder: Path) -> Outcome:
+    if (folder / FAILURE_FILE).exists():
+        return "failed"
+    if not (folder / METRICS_FILE).exists():
+        return "unfinished"
+    return "restored" if (folder / RESTORED_FILE).exists() else "finished"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from gad_bench.errors import UserError
+from gad_bench.errors import TrackingError, UserError
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 6000  # MLflow's limit for a parameter
 LONGEST_TAG = 5000
+KEY, SWEEP, ROLE, PARENT = "key", "sweep", "role", "sweep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class Description:
     name: str
     params: Mapping[str, Any]
     tags: Mapping[str, str]
-    parent: str | None = None  # run id of the sweep's parent run
+    sweep: str | None = None  # the name of the sweep that the run is a job of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,16 @@ class DatasetInput:
     name: str
     source: str
     digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSummary:
+    """What became of a sweep."""
+
+    metrics: Mapping[str, float]
+    failed: bool
+    text: str  # Markdown, shown on the page of the sweep's run
+    files: Path  # a folder
 
 
 class TrackedRun(Protocol):
@@ -61,6 +72,15 @@ class Tracker(Protocol):
     def run(self, description: Description) -> contextlib.AbstractContextManager[TrackedRun]:
         """Open a run; it ends as failed when the block raises."""
 
+    def restore(self, description: Description, output: Path) -> bool:
+        """Fetch the files of a finished run of the same key, if there is one, and tell so."""
+
+    def open_sweep(self, sweep: str, title: str) -> None:
+        """Open the run that a sweep's runs nest under, anew or again."""
+
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
+        """Record what became of a sweep's jobs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoTracking:
@@ -74,6 +94,20 @@ class NoTracking:
         yield self
 
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
+        """Record nothing."""
+
+    def restore(self, description: Description, output: Path) -> bool:  # noqa: ARG002
+        """Refuse.
+
+        Raises:
+            UserError: nothing is recorded that could be found again.
+        """
+        raise UserError("resume=true finds finished runs in MLflow: leave tracking=none out")
+
+    def open_sweep(self, sweep: str, title: str) -> None:
+        """Open nothing."""
+
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
         """Record nothing."""
 
 
@@ -106,22 +140,68 @@ class MLflow:
             UserError: the store cannot be reached; nothing has been computed by then.
         """
         client, experiment_id = _open_store(self.uri, self.experiment)
-        parent = {"mlflow.parentRunId": description.parent} if description.parent else {}
         run = client.create_run(
             experiment_id,
             run_name=description.name,
-            tags={key: str(value)[:LONGEST_TAG] for key, value in description.tags.items()}
-            | {"mlflow.user": getpass.getuser(), "mlflow.source.name": "gad_bench"}
-            | parent,
+            tags=_tags(description.tags) | self._nesting(description.sweep),
         )
         tracked = MLflowRun(client, run.info.run_id)
-        status = "FAILED"
         try:
             tracked.log_params(description.params)
             yield tracked
-            status = "FINISHED"
-        finally:
-            client.set_terminated(run.info.run_id, status)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                client.set_terminated(run.info.run_id, "FAILED")
+            raise
+        client.set_terminated(run.info.run_id, "FINISHED")
+
+    def restore(self, description: Description, output: Path) -> bool:
+        """Fetch the files of a finished run of the same key, and nest it under this sweep."""
+        client, experiment_id = _open_store(self.uri, self.experiment)
+        wanted = f"tags.{KEY} = '{description.tags[KEY]}' and attributes.status = 'FINISHED'"
+        found = client.search_runs([experiment_id], wanted, max_results=1)
+        if not found:
+            return False
+        run_id = found[0].info.run_id
+        for file in client.list_artifacts(run_id):
+            if not file.is_dir:  # .hydra is the new job's own
+                client.download_artifacts(run_id, file.path, str(output))
+        for tag, value in self._nesting(description.sweep).items():
+            client.set_tag(run_id, tag, value)
+        return True
+
+    def open_sweep(self, sweep: str, title: str) -> None:
+        """Open the run that a sweep's runs nest under, anew or again.
+
+        Raises:
+            UserError: the store cannot be reached; no job has started by then.
+        """
+        client, experiment_id = _open_store(self.uri, self.experiment)
+        parent = _find_parent(client, experiment_id, sweep)
+        if parent is None:
+            tags = _tags({SWEEP: sweep, ROLE: PARENT})
+            client.create_run(experiment_id, run_name=title, tags=tags)
+        else:
+            client.update_run(parent, status="RUNNING")
+
+    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
+        """Record what became of a sweep's jobs; its run failed where one of them did."""
+        client, experiment_id = _open_store(self.uri, self.experiment)
+        with _recording(summary.files):
+            parent = _find_parent(client, experiment_id, sweep)
+            if parent is None:
+                raise LookupError("the sweep's own run is gone")
+            _log_metrics(client, parent, summary.metrics)
+            client.set_tag(parent, "mlflow.note.content", summary.text[:LONGEST_TAG])
+            client.log_artifacts(parent, str(summary.files))
+            client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
+
+    def _nesting(self, sweep: str | None) -> dict[str, str]:
+        """Return the tags that nest a run under its sweep's, which any process finds by name."""
+        if sweep is None:
+            return {}
+        parent = _find_parent(*_open_store(self.uri, self.experiment), sweep)
+        return {SWEEP: sweep} | ({"mlflow.parentRunId": parent} if parent else {})
 
 
 @dataclass(frozen=True)
@@ -141,15 +221,39 @@ class MLflowRun:
 
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
         """Record a finished run: its metrics, its images and the files in a folder."""
-        from mlflow.entities import Metric
+        with _recording(files):
+            _log_metrics(self.client, self.run_id, metrics)
+            self.client.log_inputs(self.run_id, datasets=[_dataset_entity(dataset)])
+            self.client.log_artifacts(self.run_id, str(files))
 
-        now = int(time.time() * 1000)
-        self.client.log_batch(
-            self.run_id,
-            metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()],
-        )
-        self.client.log_inputs(self.run_id, datasets=[_dataset_entity(dataset)])
-        self.client.log_artifacts(self.run_id, str(files))
+
+def _tags(tags: Mapping[str, str]) -> dict[str, str]:
+    own = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "gad_bench"}
+    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()} | own
+
+
+def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()]
+    )
+
+
+@contextlib.contextmanager
+def _recording(files: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise TrackingError(f"{files} is whole, but could not be recorded: {reason}") from error
+
+
+def _find_parent(client: MlflowClient, experiment_id: str, sweep: str) -> str | None:
+    wanted = f"tags.{SWEEP} = '{sweep}' and tags.{ROLE} = '{PARENT}'"
+    found = client.search_runs([experiment_id], wanted, max_results=1)
+    return str(found[0].info.run_id) if found else None
 
 
 def _dataset_entity(dataset: DatasetInput) -> Any:  # noqa: ANN401 - an mlflow entity
@@ -166,13 +270,18 @@ def _dataset_entity(dataset: DatasetInput) -> Any:  # noqa: ANN401 - an mlflow e
     )
 
 
-@cache
 def _open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     """Return a client and the experiment's id, making store and experiment where they are new."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    database = _database(uri)
+    return _open_once(f"sqlite:///{database}" if database else uri, experiment)
+
+
+@cache
+def _open_once(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     from mlflow.tracking import MlflowClient
 
+    for chatty in ("mlflow", "alembic"):  # after the import, which sets their levels
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     try:
         with _one_at_a_time(uri):
             client = MlflowClient(uri)
@@ -186,15 +295,20 @@ def _open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
         ) from error
 
 
+def _database(uri: str) -> Path | None:
+    """Return the file of an SQLite store, wherever the process may be by now."""
+    parts = urlsplit(uri)
+    return Path(parts.path.removeprefix("/")).absolute() if parts.scheme == "sqlite" else None
+
+
 def _one_at_a_time(uri: str) -> contextlib.AbstractContextManager[Any]:
     """Lock out other processes: several that set up a fresh store at once break it."""
     import tempfile
 
     from filelock import FileLock
 
-    parts = urlsplit(uri)
-    if parts.scheme.startswith("sqlite"):
-        database = Path(parts.path.removeprefix("/")).absolute()
+    database = _database(uri)
+    if database:
         database.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(f"{database}.lock")
     digest = hashlib.sha256(uri.encode()).hexdigest()[:16]

@@ -30,7 +30,7 @@ from gad_bench.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are raised here
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -50,15 +50,40 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a defect's mask: every pixel that is not black is defective.
 
     Args:
-        path: an image file; in 16 bits, small label numbers count like any other.
+        path: an image file, or a folder of them, whose defective pixels are put together; in 16
+            bits, small label numbers count like any other.
         shape: height and width of the image that the mask belongs to.
 
     Returns:
         bool array of that shape.
 
     Raises:
-        UserError: the file cannot be read, or the mask is of another size than its image.
+        UserError: a file cannot be read, or a mask is of another size than its image.
     """
+    mask = np.zeros(shape, bool)
+    for file in mask_files(path):
+        mask |= _read_mask_file(file, shape)
+    return mask
+
+
+def mask_files(path: str | Path) -> list[Path]:
+    """Return the files of a mask: itself, or the images in it where it is a folder."""
+    mask = Path(path)
+    if not mask.is_dir():
+        return [mask]
+    return sorted(file for file in mask.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def is_black(path: Path) -> bool:
+    """Tell whether an image, such as a mask of nothing, is all black.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return not _decode(path).any()
+
+
+def _read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = np.asarray(_decode(path).any(axis=2))
     if mask.shape != tuple(shape):
         (height, width), (image_height, image_width) = mask.shape, shape
@@ -70,9 +95,10 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _decode(path: str | Path) -> NDArray[Any]:
+    """Decode as BGR and swap: OpenCV 5.0.0 returns garbage for a 16-bit TIFF asked for as RGB."""
     encoded = np.frombuffer(_read_bytes(Path(path)), np.uint8)
     try:
-        image = cv2.imdecode(encoded, _RGB)
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:  # too many pixels, among others
         raise UserError(f"{path} cannot be decoded: {error.err}") from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
@@ -80,7 +106,7 @@ def _decode(path: str | Path) -> NDArray[Any]:
             f"{path} cannot be read as an image: it is damaged, cut short, or not of 8 or 16 bits "
             "(PNG, JPEG, BMP, TIFF, WebP); replace it or take it out of the data set"
         )
-    return image
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _read_bytes(path: Path) -> bytes:

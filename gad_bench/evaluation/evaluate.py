@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.errors import UserError
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -41,9 +42,10 @@ def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
     """Return every metric by name.
 
     Raises:
-        UserError: the test set lacks good or anomalous images.
+        UserError: the test set lacks good or anomalous images, or a score is not finite.
     """
     check_labels(scores.labels)
+    _check_finite(scores)
     low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
     metrics = {
         "auroc": auroc(scores.labels, scores.combined),
@@ -57,14 +59,27 @@ def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
     return metrics | _per_defect(scores) | _at_sigma(scores)
 
 
+def _check_finite(scores: Scores) -> None:
+    named = {f"block {block}": values for block, values in scores.blocks.items()}
+    for name, values in (named | {"the combined score": scores.combined}).items():
+        unknown = int((~np.isfinite(values)).sum())
+        if unknown:
+            raise UserError(
+                f"{name} is not finite for {unknown} of {len(values)} test images: "
+                "choose another covariance, reduction or combination"
+            )
+
+
 def _per_defect(scores: Scores) -> dict[str, float]:
     """Each defect's images against all good ones."""
     defects = np.asarray(scores.defects)
     found = {}
     for defect in sorted(set(defects[scores.labels == 1])):
         chosen = (scores.labels == 0) | (defects == defect)
-        name = re.sub(r"[^\w\-./ ]", "_", defect, flags=re.ASCII)
-        found[f"auroc_defect_{name}"] = auroc(scores.labels[chosen], scores.combined[chosen])
+        key = "auroc_defect_" + re.sub(r"[^\w\-./ ]", "_", defect)  # what MLflow allows
+        while key in found:
+            key += "_"
+        found[key] = auroc(scores.labels[chosen], scores.combined[chosen])
     return found
 
 

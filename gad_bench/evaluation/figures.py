@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gad_bench.evaluation.evaluate import Scores
@@ -17,6 +18,10 @@ from gad_bench.evaluation.sigma import SIGMAS, sigma_threshold
 
 GOOD, ANOMALOUS, INK = "#0072b2", "#d55e00", "#444444"  # told apart by the colour-blind, too
 DPI = 110
+BINS = 30
+STRETCHED = 4  # a score is far out beyond this many medians
+ROOM_FOR_A_NAME = 0.05  # share of an axis
+CELL, GAP, TITLE, NAME = 100.0, 4.0, 12.0, 24.0  # of the contact sheet, in units of its own
 
 
 class Panel(NamedTuple):
@@ -28,19 +33,24 @@ class Panel(NamedTuple):
 
 
 def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
-    """Draw the ROC and the precision-recall curve of the combined score."""
-    figure, (roc, recall) = _figure(1, 2, size=(9, 4.4))
+    """Draw the ROC and the precision-recall curve of the combined score.
+
+    The areas under the lines are the AUROC and the average precision.
+    """
+    figure, (roc, recall) = _figure(1, 2, size=(9, 5.1))
     roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
-    roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} %")
-    recall.plot(*precision_recall_curve(scores.labels, scores.combined), color=ANOMALOUS)
-    share = float(np.mean(scores.labels))
-    recall.axhline(share, color=INK, linewidth=0.8, linestyle=":")
+    low, high = 100 * metrics["auroc_ci_low"], 100 * metrics["auroc_ci_high"]
+    roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} % [{low:.1f}, {high:.1f}]", fontsize=11)
+    reached, precision = precision_recall_curve(scores.labels, scores.combined)
+    recall.step([0, *reached], [precision[0], *precision], where="pre", color=ANOMALOUS)
+    recall.axhline(float(np.mean(scores.labels)), color=INK, linewidth=0.8, linestyle=":")
     recall.set(xlabel="recall", ylabel="precision")
-    recall.set_title(f"average precision {100 * metrics['aupr']:.1f} %")
+    recall.set_title(f"average precision {100 * metrics['aupr']:.1f} %", fontsize=11)
     for axes in (roc, recall):
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
+    figure.supxlabel(f"{_numbers(scores)}; dotted: chance", fontsize=8, color=INK)
     return figure
 
 
@@ -50,14 +60,14 @@ def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
     """
     best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
-    figure, (combined, single) = _figure(1, 2, size=(9, 3.6))
+    figure, (combined, single) = _figure(1, 2, size=(9, 3.8))
     _histogram(combined, scores, scores.combined)
     combined.set(xlabel="score, blocks combined", ylabel="test images")
     _histogram(single, scores, scores.blocks[best])
     single.set(xlabel=f"score of block {best}, the best")
     if best in scores.dimensions:
         _mark_sigmas(single, scores.dimensions[best])
-    combined.legend(frameon=False)
+    figure.legend(*combined.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -72,30 +82,44 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
     error = [[max(combined - low, 0)], [max(high - combined, 0)]]
     axes.bar(positions[-1], combined, yerr=error, color=ANOMALOUS, width=0.7, capsize=4, ecolor=INK)
     axes.set_xticks(positions, [*map(str, blocks), "all"])
-    for position, value in zip(positions, [*values, combined], strict=True):
-        axes.text(position, 2, f"{value:.1f}", ha="center", color="white", fontsize=8)
+    tops = [*values, max(combined, high)]
+    for position, value, top in zip(positions, [*values, combined], tops, strict=True):
+        axes.text(position, top + 1.5, f"{value:.1f}", ha="center", color=INK, fontsize=8)
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
-    axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 105))
+    axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110), yticks=range(0, 101, 20))
     return figure
 
 
 def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> Figure:
-    """Draw rows of images, each row with its name."""
+    """Draw rows of images, each row with its name.
+
+    All in one plot: a plot for each image takes matplotlib ten times as long.
+    """
     columns = max(len(panels) for panels in rows.values())
-    figure, grid = _figure(len(rows), columns, size=(1.7 * columns + 0.6, 2.05 * len(rows)))
-    for axes_row, (name, panels) in zip(
-        np.reshape(grid, (len(rows), columns)), rows.items(), strict=True
-    ):
-        for axes in axes_row:
-            axes.set_axis_off()
-        for axes, panel in zip(axes_row, panels, strict=False):
-            axes.imshow(panel.picture)
-            colour = ANOMALOUS if panel.anomalous else GOOD
-            axes.set_title(panel.title, fontsize=7, color=colour)
-        axes_row[0].text(
-            -0.08, 0.5, name, rotation=90, ha="right", va="center", transform=axes_row[0].transAxes
-        )
+    width, height = CELL * columns + NAME, (CELL + TITLE) * len(rows)
+    figure = Figure(figsize=(width / CELL * 1.7, height / CELL * 1.7), dpi=DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-NAME, width - NAME), ylim=(height, 0))
+    axes.set_axis_off()
+    for row, (name, panels) in enumerate(rows.items()):
+        top = row * (CELL + TITLE) + TITLE
+        axes.text(-NAME / 2, top + CELL / 2, name, rotation=90, ha="center", va="center")
+        for column, panel in enumerate(panels):
+            _place(axes, panel, column * CELL, top)
     return figure
+
+
+def _place(axes: Axes, panel: Panel, left: float, top: float) -> None:
+    """Draw an image as large as its cell allows, its title above it."""
+    height, width = panel.picture.shape[:2]
+    scale = (CELL - GAP) / max(height, width)
+    middle, bottom = left + CELL / 2, top + CELL - GAP
+    half = width * scale / 2
+    extent = (middle - half, middle + half, bottom, bottom - height * scale)
+    axes.imshow(panel.picture, extent=extent, aspect="auto")
+    colour = ANOMALOUS if panel.anomalous else GOOD
+    axes.text(middle, bottom - height * scale - GAP, panel.title, ha="center", size=7, color=colour)
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
@@ -108,17 +132,46 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
     return figure, grid
 
 
+def _numbers(scores: Scores) -> str:
+    anomalous = int(np.sum(scores.labels))
+    return f"{len(scores.labels) - anomalous} good and {anomalous} anomalous test images"
+
+
 def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
-    edges = np.histogram_bin_edges(values, bins=30).tolist()
+    """Draw on a logarithmic axis where a few scores far out would press the others together."""
+    if values.min() > 0 and values.max() > STRETCHED * np.median(values):
+        edges = np.geomspace(values.min(), values.max(), BINS + 1)
+        axes.set_xscale("log")
+        steps = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        edges = np.histogram_bin_edges(values, BINS)
     for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
-        axes.hist(values[scores.labels == label], bins=edges, color=colour, alpha=0.65, label=name)
+        axes.hist(
+            values[scores.labels == label],
+            bins=edges.tolist(),
+            histtype="stepfilled",
+            facecolor=(colour, 0.45),
+            edgecolor=colour,
+            label=name,
+        )
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _mark_sigmas(axes: Axes, dimension: int) -> None:
-    low, high = axes.get_xlim()
+    """Draw the thresholds in sight, and name those that have room for a name."""
+    limits = axes.get_xlim()
+    named = -np.inf
     for sigma in SIGMAS:
         threshold = sigma_threshold(sigma, dimension)
-        if low < threshold < high:
-            axes.axvline(threshold, color=INK, linewidth=0.8, linestyle="--")
-            axes.text(threshold, axes.get_ylim()[1], rf"{sigma}$\sigma$", ha="center", fontsize=7)
-    axes.set_xlim(low, high)
+        if not limits[0] < threshold < limits[1]:
+            continue
+        axes.axvline(threshold, color=INK, linewidth=0.7, linestyle="--")
+        share = axes.transAxes.inverted().transform(axes.transData.transform((threshold, 0)))[0]
+        if share - named > ROOM_FOR_A_NAME:
+            named = share
+            text = rf"{sigma}$\sigma$"
+            axes.text(share, 1.01, text, ha="center", fontsize=7, transform=axes.transAxes)
+    axes.set_xlim(limits)

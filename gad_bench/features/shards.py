@@ -14,15 +14,16 @@ from gad_bench.files import TEMPORARY, whole_file
 
 Features = NDArray[np.float32]
 
-SMALLEST_SHARD = 64  # images: what a killed extraction loses at most
+# Which rows a shard holds follows from its number and these: change them with `layout.VERSION`.
+SMALLEST_SHARD = 64  # vectors: what a killed extraction loses at most
 MOST_SHARDS = 1024  # files in a folder
 NAME = re.compile(r"shard-(\d{5})-([0-9a-f]{32})\.safetensors")
 
 
-def shard_rows(images: int) -> list[range]:
-    """Return the rows of each shard of a number of images."""
-    size = max(SMALLEST_SHARD, -(-images // MOST_SHARDS))
-    return [range(start, min(start + size, images)) for start in range(0, images, size)]
+def shard_rows(count: int) -> list[range]:
+    """Return the rows of each shard of a number of vectors."""
+    size = max(SMALLEST_SHARD, -(-count // MOST_SHARDS))
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def shard_files(folder: Path) -> dict[int, Path]:
@@ -32,28 +33,37 @@ def shard_files(folder: Path) -> dict[int, Path]:
 
 
 def is_intact(path: Path) -> bool:
-    """Tell whether a shard's content is what its name says."""
+    """Tell whether a shard can be read and its content is what its name says."""
     match = NAME.fullmatch(path.name)
-    return match is not None and _digest(path) == match[2]
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # gone, or on a bad part of the disk
+        return False
+    return match is not None and digest.startswith(match[2])
 
 
 def write_shard(
     folder: Path, number: int, blocks: Sequence[Features], about: Mapping[str, str]
 ) -> Path:
-    """Write a shard whole or not at all: one rename makes data and checksum final together."""
-    from safetensors.numpy import save_file
+    """Write a shard whole or not at all: one rename makes data and checksum final together.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from safetensors.numpy import save
 
     tensors = {f"block_{i}": np.ascontiguousarray(block) for i, block in enumerate(blocks)}
-    temporary = folder / f"{TEMPORARY}shard-{number:05d}.safetensors"
-    with whole_file(temporary) as draft:
-        save_file(tensors, draft, metadata=dict(about))
-    path = folder / f"shard-{number:05d}-{_digest(temporary)}.safetensors"
-    temporary.replace(path)
+    content = save(tensors, metadata=dict(about))
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    path = folder / f"shard-{number:05d}-{digest}.safetensors"
+    with whole_file(path) as draft:
+        draft.write_bytes(content)
     return path
 
 
 def read_shard(path: Path, blocks: Sequence[int]) -> list[Features]:
-    """Return some blocks of a shard, memory-mapped."""
+    """Return some blocks of a shard that is intact, memory-mapped."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as shard:
@@ -61,7 +71,7 @@ def read_shard(path: Path, blocks: Sequence[int]) -> list[Features]:
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """Return what a shard says of itself, for people."""
+    """Return what an intact shard says of itself, for people."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as shard:
@@ -69,11 +79,6 @@ def read_about(path: Path) -> dict[str, str]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed process had begun to write."""
+    """Remove what a killed process had begun to write; for the holder of the folder's lock."""
     for path in folder.glob(f"{TEMPORARY}*"):
         path.unlink(missing_ok=True)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -10,12 +10,14 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gad_bench.errors import UserError
+from gad_bench.features.layout import LAYOUT, Extraction, extractions, older_layouts
 from gad_bench.features.shards import (
     Features,
     is_intact,
@@ -29,12 +31,44 @@ from gad_bench.files import write_text
 
 log = logging.getLogger(__name__)
 
-LAYOUT = "features-v1"
-RECIPE = "recipe.json"
-DEPTH = "to-block-"
-
 Batch = tuple[Features, ...]
-Extract = Callable[[Sequence[int]], Iterator[Batch]]
+Extract = Callable[[Sequence[int], int], Iterator[Batch]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that changes the features of a list of images, and nothing else.
+
+    Attributes:
+        facts: JSON values, of the backbone, the runtime and whatever else shapes a feature.
+        images: a digest of each image's content, in order.
+        passes: vectors per image; an image's are adjacent.
+    """
+
+    facts: Mapping[str, Any]
+    images: Sequence[str]
+    passes: int = 1
+
+    @cached_property
+    def text(self) -> str:
+        """The recipe as canonical JSON."""
+        content = {"facts": self.facts, "images": list(self.images), "passes": self.passes}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def images_digest(self) -> str:
+        """A digest of all the images' content."""
+        return hashlib.sha256("".join(self.images).encode()).hexdigest()
+
+    @cached_property
+    def shards(self) -> list[range]:
+        """The rows of each shard."""
+        return shard_rows(len(self.images) * self.passes)
 
 
 @dataclass(frozen=True)
@@ -42,10 +76,10 @@ class StoredFeatures:
     """Features of a list of images.
 
     Attributes:
-        blocks: float32 [images, D_i] by block.
+        blocks: float32 [images * passes, D_i] by block.
         path: the store's folder that holds them.
         images_digest: a digest of all the images' content.
-        cache_hit: whether nothing had to be extracted.
+        cache_hit: whether this process had nothing to extract.
         seconds_extract: what the extraction took, 0 on a hit.
     """
 
@@ -60,9 +94,8 @@ class StoredFeatures:
 class FeatureStore:
     """Features on disk, keyed by everything that changes them and by nothing else.
 
-    `<folder>/features-v1/<key>/recipe.json` holds the facts whose SHA-256 is the key, and
-    `to-block-<d>/` beside it the shards of one extraction of blocks 0..d. A shard's name holds its
-    digest, so it is there whole and checked, or not at all.
+    A shard's name holds its digest, so it is there whole and checked, or not at all. What is read
+    is checked byte by byte, and a hit writes nothing.
 
     A lock per extraction (`flock` by filelock) keeps two processes from doing the same one; the
     system frees it when its holder dies. On a network file system this holds where `flock` does
@@ -74,8 +107,7 @@ class FeatureStore:
 
     def get(
         self,
-        facts: Mapping[str, Any],
-        images: Sequence[str],
+        recipe: Recipe,
         blocks: Sequence[int],
         about: Mapping[str, str],
         extract: Extract,
@@ -83,71 +115,94 @@ class FeatureStore:
         """Return the features of some blocks, extracting what is not there.
 
         Args:
-            facts: JSON values; everything that changes a feature but the images themselves.
-            images: a digest of each image's content, in order.
+            recipe: what makes the features.
             blocks: the blocks wanted.
             about: what to tell people of these features.
-            extract: given row numbers, yields batches of float32 [batch, D_i], one array per block
-                0..max(blocks), whose rows are those rows in order.
+            extract: given row numbers and the deepest block, yields batches of float32
+                [batch, D_i], one array per block 0..deepest, whose rows are those rows in order.
 
         Raises:
             UserError: the folder cannot be written.
         """
-        recipe = _canonical({"facts": facts, "images": list(images)})
-        entry = self.folder / LAYOUT / hashlib.sha256(recipe.encode()).hexdigest()
-        digest = hashlib.sha256("".join(images).encode()).hexdigest()
-        rows = shard_rows(len(images))
-        found = _complete_depth(entry, max(blocks), len(rows))
-        if found and (stored := _read(found, len(rows), blocks)):
-            _mark_used(entry)
-            return StoredFeatures(stored, found, digest, cache_hit=True, seconds_extract=0.0)
-        with _clear_errors(self.folder):
-            folder = _prepare(entry, recipe, max(blocks))
-            missing, seconds = _extract_into(folder, rows, about, extract)
-        stored = _read(folder, len(rows), blocks)
+        extraction = _choose(self.folder / LAYOUT / recipe.key, max(blocks), len(recipe.shards))
+        seconds = 0.0
+        stored = _read(extraction.folder, recipe, blocks)
         if stored is None:
-            raise UserError(f"{folder} was damaged while it was written: check the disk")
-        return StoredFeatures(stored, folder, digest, not missing, seconds)
+            _tell_of_older_layouts(self.folder)
+            with self._locked(extraction):
+                stored = _read(extraction.folder, recipe, blocks)  # another may have been here
+                if stored is None:
+                    seconds = self._complete(extraction, recipe, about, extract)
+                    stored = _read(extraction.folder, recipe, blocks)
+        if stored is None:
+            raise UserError(f"{extraction.folder} was damaged while it was written: check the disk")
+        _mark_used(extraction, recipe)
+        hit = seconds == 0.0
+        return StoredFeatures(stored, extraction.folder, recipe.images_digest, hit, seconds)
 
-
-def _prepare(entry: Path, recipe: str, deepest: int) -> Path:
-    folder = entry / f"{DEPTH}{deepest}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (entry / RECIPE).exists():
-        write_text(entry / RECIPE, recipe)
-    return folder
-
-
-def _extract_into(
-    folder: Path, rows: Sequence[range], about: Mapping[str, str], extract: Extract
-) -> tuple[list[int], float]:
-    """Extract what is missing; return the shards that were, and the seconds that it took."""
-    with _lock(folder):
-        remove_unfinished(folder)
-        missing = _missing_shards(folder, len(rows))
+    def _complete(
+        self, extraction: Extraction, recipe: Recipe, about: Mapping[str, str], extract: Extract
+    ) -> float:
+        """Extract what is missing, writing each shard as soon as it is full; return the seconds."""
         started = time.perf_counter()
-        _fill(folder, rows, missing, about, extract)
-        return missing, time.perf_counter() - started if missing else 0.0
+        with _clear_errors(self.folder):
+            missing = _prepare(extraction, recipe)
+        wanted = [row for number in missing for row in recipe.shards[number]]
+        waiting: list[Batch] = []
+        with contextlib.closing(_closable(extract(wanted, extraction.deepest))) as batches:
+            for number in missing:
+                shard, waiting = _gather(batches, waiting, len(recipe.shards[number]))
+                with _clear_errors(self.folder):
+                    write_shard(extraction.folder, number, shard, about)
+        return time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def _locked(self, extraction: Extraction) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(extraction.lock)
+        with _clear_errors(self.folder):
+            extraction.lock.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                log.info("another process extracts the same features: waiting for it")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
 
-def _fill(
-    folder: Path,
-    rows: Sequence[range],
-    missing: Sequence[int],
-    about: Mapping[str, str],
-    extract: Extract,
-) -> None:
-    """Extract the missing shards' rows in one go, writing each shard as soon as it is full."""
-    if not missing:
-        return
-    if len(missing) < len(rows):
-        log.info("going on with an extraction: %d of %d parts", len(missing), len(rows))
-    wanted = [row for number in missing for row in rows[number]]
-    waiting: list[Batch] = []
-    with contextlib.closing(_closable(extract(wanted))) as batches:
-        for number in missing:
-            shard, waiting = _gather(batches, waiting, len(rows[number]))
-            write_shard(folder, number, shard, about)
+def _choose(entry: Path, deepest: int, shards: int) -> Extraction:
+    """Return the shallowest extraction that serves, done or being done, else one to be done."""
+    for extraction in extractions(entry):
+        if extraction.deepest >= deepest and (
+            len(shard_files(extraction.folder)) == shards or extraction.is_locked()
+        ):
+            return extraction
+    return Extraction(entry, deepest)
+
+
+def _prepare(extraction: Extraction, recipe: Recipe) -> list[int]:
+    """Make folder and recipe, clear what is unfinished or damaged, return the missing shards."""
+    extraction.folder.mkdir(parents=True, exist_ok=True)
+    _keep_recipe(extraction.recipe, recipe)
+    remove_unfinished(extraction.folder)
+    files = shard_files(extraction.folder)
+    missing = [n for n in range(len(recipe.shards)) if n not in files or _is_removed(files[n])]
+    if len(missing) < len(recipe.shards):
+        log.info("going on with an extraction: %d of %d parts", len(missing), len(recipe.shards))
+    return missing
+
+
+def _is_removed(path: Path) -> bool:
+    """Remove a shard if it is damaged."""
+    if is_intact(path):
+        return False
+    log.warning("%s is damaged: its images are extracted again", path)
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _gather(
@@ -164,62 +219,47 @@ def _closable(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     yield from batches
 
 
-def _complete_depth(entry: Path, deepest: int, shards: int) -> Path | None:
-    """Return the shallowest extraction that is complete and deep enough."""
-    folders = {int(path.name.removeprefix(DEPTH)): path for path in entry.glob(f"{DEPTH}*[0-9]")}
-    for depth in sorted(depth for depth in folders if depth >= deepest):
-        if len(shard_files(folders[depth])) == shards:
-            return folders[depth]
-    return None
-
-
-def _missing_shards(folder: Path, count: int) -> list[int]:
-    files = shard_files(folder)
-    return [n for n in range(count) if n not in files or not _keep_intact(files[n])]
-
-
-def _keep_intact(path: Path) -> bool:
-    if is_intact(path):
-        return True
-    log.warning("%s is damaged: its images are extracted again", path)
-    path.unlink(missing_ok=True)
-    return False
-
-
-def _read(folder: Path, shards: int, blocks: Sequence[int]) -> dict[int, Features] | None:
+def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Features] | None:
     """Return the blocks, every byte of them checked, or None where a shard is damaged or gone."""
-    if _missing_shards(folder, shards):
-        return None
     files = shard_files(folder)
-    parts = [read_shard(files[number], blocks) for number in range(shards)]
-    joined = (p[0] if shards == 1 else np.concatenate(p) for p in zip(*parts, strict=True))
-    return dict(zip(blocks, joined, strict=True))
+    numbers = range(len(recipe.shards))
+    if not all(n in files for n in numbers) or not all(is_intact(files[n]) for n in numbers):
+        return None
+    stored: dict[int, Features] = {}
+    try:
+        for number, rows in enumerate(recipe.shards):
+            for block, part in zip(blocks, read_shard(files[number], blocks), strict=True):
+                if block not in stored:
+                    stored[block] = np.empty((recipe.shards[-1].stop, part.shape[1]), np.float32)
+                stored[block][rows.start : rows.stop] = part
+    except OSError:  # removed by `gad_bench.cache prune` meanwhile
+        return None
+    return stored
 
 
-def _canonical(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _keep_recipe(path: Path, recipe: Recipe) -> None:
+    """Write the recipe where it is missing; one that is damaged is told of and replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == recipe.text.encode():
+            return
+        log.warning("%s is damaged: it is written again", path)
+    write_text(path, recipe.text)
 
 
-def _mark_used(entry: Path) -> None:
+def _mark_used(extraction: Extraction, recipe: Recipe) -> None:
     """Note the time for `gad_bench.cache prune`; a store that is read-only still serves."""
     with contextlib.suppress(OSError):
-        os.utime(entry / RECIPE)
+        _keep_recipe(extraction.recipe, recipe)
+        os.utime(extraction.folder)
 
 
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(f"{folder}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process extracts the same features: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _tell_of_older_layouts(folder: Path) -> None:
+    for path in older_layouts(folder):
+        log.warning(
+            "%s is an older version's store and is not read: features are extracted again "
+            "(python -m gad_bench.cache prune removes it)",
+            path,
+        )
 
 
 @contextlib.contextmanager

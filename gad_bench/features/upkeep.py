@@ -1,0 +1,162 @@
+"""Keeping the feature store: what it holds, whether it is sound, and what has to go."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gad_bench.data import fingerprint
+from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions, older_layouts
+from gad_bench.features.shards import is_intact, read_about, shard_files, shard_rows
+from gad_bench.files import TEMPORARY
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One extraction as it lies in the store.
+
+    Attributes:
+        extraction: its place.
+        about: dataset, category and backbone, as far as they are known.
+        images: the number of images; 0 where the recipe is damaged.
+        passes: vectors per image.
+        parts: finished shards.
+        all_parts: the shards of the whole.
+        size: in bytes.
+        made: when the first shard was finished, in seconds since 1970.
+        used: when it was last read or written, likewise.
+    """
+
+    extraction: Extraction
+    about: dict[str, str]
+    images: int
+    passes: int
+    parts: int
+    all_parts: int
+    size: int
+    made: float
+    used: float
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all shards are there."""
+        return 0 < self.all_parts <= self.parts
+
+
+def holdings(cache_dir: Path) -> list[Holding]:
+    """Return what the store holds, the longest unused first."""
+    found = [
+        holding
+        for entry in entry_folders(cache_dir)
+        for extraction in extractions(entry)
+        if (holding := _look_at(extraction))
+    ]
+    return sorted(found, key=lambda holding: holding.used)
+
+
+def damaged_files(cache_dir: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield every file of the store and of the images' fingerprints, and whether it is damaged."""
+    for entry in entry_folders(cache_dir):
+        for extraction in extractions(entry):
+            for path in shard_files(extraction.folder).values():
+                yield path, path.exists() and not is_intact(path)
+        for recipe in entry.glob("recipe.json"):
+            yield recipe, _read_recipe(recipe) is None
+    for index in sorted((cache_dir / fingerprint.FOLDER).glob("[!.]*.json")):
+        yield index, not fingerprint.is_intact(index)
+
+
+def choose_unused(held: Sequence[Holding], before: float) -> list[Holding]:
+    """Return those that were last used before a time, in seconds since 1970."""
+    return [holding for holding in held if holding.used < before]
+
+
+def choose_surplus(held: Sequence[Holding], size: int) -> list[Holding]:
+    """Return those that must go, the longest unused first, for the rest to fit into a size."""
+    surplus = sum(holding.size for holding in held) - size
+    chosen = []
+    for holding in sorted(held, key=lambda holding: holding.used):
+        if surplus <= 0:
+            break
+        chosen.append(holding)
+        surplus -= holding.size
+    return chosen
+
+
+def remove(extraction: Extraction) -> bool:
+    """Remove an extraction, whole or not at all; return whether it was free to be removed.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(extraction.lock).acquire(timeout=0):
+            doomed = extraction.entry.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+            extraction.folder.rename(doomed)
+            shutil.rmtree(doomed)
+            if not extractions(extraction.entry):
+                extraction.recipe.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # another process begins a new extraction
+                    extraction.entry.rmdir()
+            extraction.lock.unlink()
+    except Timeout:
+        return False
+    return True
+
+
+def leftovers(cache_dir: Path) -> list[Path]:
+    """Return the stores of older versions and what a killed removal has left."""
+    return [*older_layouts(cache_dir), *(cache_dir / LAYOUT).glob(f"{TEMPORARY}*")]
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _look_at(extraction: Extraction) -> Holding | None:
+    """Describe an extraction, None where it was removed meanwhile."""
+    recipe = _read_recipe(extraction.recipe) or {"images": [], "passes": 1}
+    files = shard_files(extraction.folder)
+    try:
+        used = extraction.folder.stat().st_mtime
+        made = min((path.stat().st_mtime for path in files.values()), default=used)
+    except FileNotFoundError:
+        return None
+    images, passes = len(recipe["images"]), recipe["passes"]
+    return Holding(
+        extraction=extraction,
+        about=next((read_about(path) for path in files.values() if is_intact(path)), {}),
+        images=images,
+        passes=passes,
+        parts=len(files),
+        all_parts=len(shard_rows(images * passes)),
+        size=size_of(extraction.folder),
+        made=made,
+        used=used,
+    )
+
+
+def _read_recipe(path: Path) -> dict[str, Any] | None:
+    """Return the recipe, None where it is not what its folder's name says."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(content).hexdigest() != path.parent.name:
+        return None
+    recipe: dict[str, Any] = json.loads(content)
+    return recipe

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from gad_bench.evaluation import Scores, evaluate
+from gad_bench.evaluation.figures import (
+    ANOMALOUS,
+    GOOD,
+    Panel,
+    draw_blocks,
+    draw_contact_sheet,
+    draw_curves,
+    draw_histogram,
+)
+
+
+def assert_readable(figure: Figure) -> None:
+    """All text lies within the figure and none upon another."""
+    figure.canvas.draw()
+    boxes = {text: text.get_window_extent() for text in visible_texts(figure)}
+    for text, box in boxes.items():
+        assert box.x0 >= 0, text
+        assert box.y0 >= 0, text
+        assert box.x1 <= figure.bbox.x1, text
+        assert box.y1 <= figure.bbox.y1, text
+    for (one, first), (other, second) in combinations(boxes.items(), 2):
+        assert not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), (one, other)
+
+
+def visible_texts(figure: Figure) -> list[Text]:
+    """The texts that are drawn: a tick out of sight has one that isn't."""
+    hidden: set[Text] = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
+                if not (axes.axison and low <= tick.get_loc() <= high):
+                    hidden |= {tick.label1, tick.label2}
+            if not axes.axison:
+                hidden.add(axis.label)
+    found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    return [text for text in found if text.get_text() and text not in hidden]
+
+
+def stretched(scores: Scores, power: int = 2) -> Scores:
+    """The same order, the anomalous images' scores far out."""
+    blocks = {
+        block: values ** (1 + power * scores.labels) for block, values in scores.blocks.items()
+    }
+    return replace(scores, blocks=blocks, combined=np.mean(list(blocks.values()), axis=0))
+
+
+def test_the_areas_under_the_curves_are_the_metrics(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    figure = draw_curves(scores, metrics)
+    roc, recall = (axes.lines[0] for axes in figure.axes)
+    assert np.trapezoid(roc.get_ydata(), roc.get_xdata()) == pytest.approx(metrics["auroc"])
+    steps = np.diff(recall.get_xdata()) * recall.get_ydata()[1:]
+    assert recall.get_drawstyle() == "steps-pre"
+    assert steps.sum() == pytest.approx(metrics["aupr"])
+    assert_readable(figure)
+
+
+@pytest.mark.parametrize("power", [0, 2, 6, 12, 40])
+def test_histograms_can_be_read(power: int, scores: Scores) -> None:
+    scores = stretched(scores, power)
+    assert_readable(draw_histogram(scores, evaluate(scores, seed=0)))
+
+
+def test_a_histogram_counts_every_image_once(scores: Scores) -> None:
+    figure = draw_histogram(scores, evaluate(scores, seed=0))
+    for axes in figure.axes:
+        for patch in axes.patches:
+            corners = patch.get_xy()
+            widths, heights = np.diff(corners[:, 0]), corners[1:, 1]
+            bin_width = np.min(np.abs(widths[widths != 0]))
+            assert (widths * heights)[widths > 0].sum() / bin_width == pytest.approx(10)
+
+
+def test_scores_far_out_are_drawn_on_a_logarithmic_axis(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    assert draw_histogram(scores, metrics).axes[0].get_xscale() == "linear"
+    assert draw_histogram(stretched(scores), metrics).axes[0].get_xscale() == "log"
+
+
+def test_scores_that_are_negative_or_all_alike_are_drawn(scores: Scores) -> None:
+    for values in (scores.combined - 100, np.ones(20)):
+        changed = replace(scores, combined=values, blocks={2: values, 5: values})
+        assert_readable(draw_histogram(changed, evaluate(changed, seed=0)))
+
+
+def test_thresholds_in_sight_are_drawn_for_the_best_block(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    combined, single = draw_histogram(scores, metrics).axes
+    assert not combined.lines
+    low, high = single.get_xlim()
+    assert single.lines
+    assert all(low < line.get_xdata()[0] < high for line in single.lines)
+    assert not draw_histogram(replace(scores, dimensions={}), metrics).axes[1].lines
+
+
+@pytest.mark.parametrize("blocks", [1, 6, 24])
+def test_blocks_are_drawn_with_their_auroc_and_all_with_its_interval(blocks: int) -> None:
+    metrics = {f"auroc_block_{block}": block / blocks for block in range(blocks)}
+    metrics |= {"auroc": 0.9, "auroc_ci_low": 0.85, "auroc_ci_high": 1.0}
+    figure = draw_blocks(metrics, range(blocks))
+    (axes,) = figure.axes
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == pytest.approx([*(100 * block / blocks for block in range(blocks)), 90])
+    assert [text.get_text() for text in axes.texts] == [f"{height:.1f}" for height in heights]
+    assert_readable(figure)
+
+
+def test_the_contact_sheet_shows_a_row_of_images_with_their_titles() -> None:
+    wide, high = np.zeros((20, 90, 3), np.uint8), np.zeros((90, 20, 3), np.uint8)
+    panels = [Panel(wide, "good  1.00", False), Panel(high, "crack  12.3", True)]
+    figure = draw_contact_sheet({"first": panels, "second, shorter": panels[:1]})
+    (axes,) = figure.axes
+    named = [text.get_text() for text in axes.texts]
+    assert named == ["first", "good  1.00", "crack  12.3", "second, shorter", "good  1.00"]
+    assert [to_rgb(axes.texts[i].get_color()) for i in (1, 2)] == [to_rgb(GOOD), to_rgb(ANOMALOUS)]
+    sides = [
+        np.ptp(image.get_extent()[:2]) / np.ptp(image.get_extent()[2:]) for image in axes.images
+    ]
+    assert sides == pytest.approx([90 / 20, 20 / 90, 90 / 20])
+    assert_readable(figure)

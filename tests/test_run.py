@@ -1,0 +1,261 @@
+"""The main job, as a user runs it, against a calculation that shares no code with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from numpy.typing import NDArray
+from program import Program
+from sklearn.covariance import LedoitWolf
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import KFold
+from torch import nn
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+B4_MODULES = ["bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2"]
+MOBILENET_STAGES = 5
+FILES = {
+    "metrics.json",
+    "scores.csv",
+    "config.yaml",
+    "curves.png",
+    "histogram.png",
+    "blocks.png",
+    "contact_sheet.png",
+}
+DEMO = ["experiment=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3"]
+
+
+@pytest.fixture(scope="module")
+def toothbrushes(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Twenty good training images, eight good and eight defective test images, and their list."""
+    folder = assets / "images" / "toothbrush"
+    rows = [
+        {"path": str(path), "label": label, "split": split}
+        for kind, split, label, count in (
+            ("train/good", "train", 0, 20),
+            ("test/good", "test", 0, 8),
+            ("test/defective", "test", 1, 8),
+        )
+        for path in sorted((folder / kind).iterdir())[:count]
+    ]
+    table = pd.DataFrame(rows)
+    table.attrs["csv"] = str(tmp_path_factory.mktemp("list") / "toothbrush.csv")
+    table.to_csv(table.attrs["csv"], index=False)
+    return table
+
+
+def images(paths: Sequence[str], size: int) -> torch.Tensor:
+    squares = [cv2.resize(cv2.imread(path)[..., ::-1], (size, size)) for path in paths]
+    scaled = (np.stack(squares) / 255 - MEAN) / STD
+    return torch.from_numpy(scaled).permute(0, 3, 1, 2).float()
+
+
+def network(name: str, weights: Path) -> nn.Module:
+    model: nn.Module = timm.create_model(name)
+    model.load_state_dict(torch.load(weights, weights_only=True))
+    return model.eval()
+
+
+def pooled(maps: Sequence[torch.Tensor]) -> list[NDArray[Any]]:
+    return [block.double().mean((2, 3)).numpy() for block in maps]
+
+
+def b4_features(weights: Path, paths: Sequence[str]) -> list[NDArray[Any]]:
+    """Collect the named modules' outputs by hooks, in plain PyTorch, four images at a time."""
+    model, kept = network("tf_efficientnet_b4", weights), dict[str, torch.Tensor]()
+    for name in B4_MODULES:
+        model.get_submodule(name).register_forward_hook(
+            lambda _module, _inputs, output, name=name: kept.update({name: output})
+        )
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(paths), 4):
+            model(images(paths[start : start + 4], 380))
+            parts.append(pooled([kept[name] for name in B4_MODULES]))
+    return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
+
+
+def distances(features: NDArray[Any], train: NDArray[Any], test: NDArray[Any]) -> NDArray[Any]:
+    """Return scikit-learn's Mahalanobis distance, which it gives squared."""
+    return np.sqrt(LedoitWolf().fit(features[train]).mahalanobis(features[test]))
+
+
+def test_efficientnet_b4_gives_the_auroc_of_an_independent_calculation(
+    program: Program, assets: Path, toothbrushes: pd.DataFrame
+) -> None:
+    weights = assets / "weights" / "tf_efficientnet_b4.pth"
+    outcome = program(
+        "backbone=efficientnet-b4",
+        f"backbone.weights={weights}",
+        "dataset=folder",
+        f"dataset.csv={toothbrushes.attrs['csv']}",
+        "category=toothbrush",
+        "fold.index=1",
+        "tracking=none",
+        "figures=false",
+    )
+    assert outcome.status == 0, outcome.errors
+    table = toothbrushes.sort_values(["split", "path"], ascending=[False, True])
+    labels = table["label"].to_numpy()[20:]
+    folds = list(KFold(5, shuffle=True, random_state=0).split(np.arange(20)))
+    features = b4_features(weights, list(table["path"]))
+    blocks = [distances(block, folds[1][0], np.arange(20, 36)) for block in features]
+    expected = np.mean(blocks, axis=0)
+    assert list(outcome.scores["path"]) == list(table["path"])[20:]
+    np.testing.assert_allclose(outcome.scores["score"], expected, rtol=1e-3)
+    assert outcome.metrics["images_train"] == 16
+    assert outcome.metrics["auroc"] == pytest.approx(roc_auc_score(labels, expected), abs=1e-6)
+    assert outcome.metrics["aupr"] == pytest.approx(
+        average_precision_score(labels, expected), abs=1e-6
+    )
+    for number, block in enumerate(blocks):
+        auroc = roc_auc_score(labels, block)
+        assert outcome.metrics[f"auroc_block_{number}"] == pytest.approx(auroc, abs=1e-6)
+
+
+def test_a_whole_category_with_any_timm_model_gives_the_auroc_of_an_independent_calculation(
+    program: Program, assets: Path
+) -> None:
+    weights = assets / "weights" / "mobilenetv2_100.pth"
+    folder = assets / "images" / "toothbrush"
+    outcome = program(
+        "backbone=timm",
+        "backbone.name=mobilenetv2_100",
+        f"backbone.weights={weights}",
+        "dataset=folder",
+        f"dataset.root={assets / 'images'}",
+        "category=toothbrush",
+        "fold=full",
+        "tracking=none",
+    )
+    assert outcome.status == 0, outcome.errors
+    train, good, bad = (
+        [str(path) for path in sorted((folder / part).iterdir())]
+        for part in ("train/good", "test/good", "test/defective")
+    )
+    model = network("mobilenetv2_100", weights)
+    with torch.inference_mode():
+        maps = model.forward_intermediates(
+            images([*train, *good, *bad], 224), intermediates_only=True
+        )
+    rows = np.arange(len(train)), np.arange(len(train), len(train) + len(good) + len(bad))
+    blocks = [distances(features, *rows) for features in pooled(maps)]
+    assert len(blocks) == MOBILENET_STAGES
+    labels = [0] * len(good) + [1] * len(bad)
+    assert outcome.metrics["auroc"] == pytest.approx(
+        roc_auc_score(labels, np.mean(blocks, axis=0)), abs=1e-6
+    )
+
+
+def test_a_run_leaves_its_files(program: Program) -> None:
+    outcome = program(*DEMO, "tracking=none")
+    assert outcome.status == 0, outcome.errors
+    (run,) = outcome.runs
+    assert {path.name for path in run.iterdir()} >= FILES
+    assert list(outcome.scores.columns) == [
+        *("path", "label", "defect"),
+        *(f"block_{block}" for block in range(6)),
+        "score",
+    ]
+    assert len(outcome.scores) == outcome.metrics["images_test"] == 6 + 4 * 3
+    assert outcome.metrics["images_train"] == 16
+
+
+def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
+    outcome = program(*DEMO)
+    found, features, files, viewer = outcome.output.splitlines()[-4:]
+    assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
+    assert "features" in features
+    assert str(outcome.runs[-1]) in files
+    assert viewer == "compare runs: mlflow ui --backend-store-uri sqlite:///mlflow.db"
+
+
+def test_the_store_is_hit_whatever_does_not_change_the_features(program: Program) -> None:
+    program(*DEMO, "tracking=none", "figures=false")
+    again = ["fold.index=3", "covariance=diagonal", "blocks.indices=[1,4]", "contamination=0.1"]
+    outcome = program(*DEMO, "tracking=none", "figures=false", *again)
+    assert outcome.metrics["cache_hit"] is True
+    assert outcome.metrics["seconds_extract"] == 0
+
+
+def test_the_same_config_gives_the_same_numbers(program: Program) -> None:
+    first = program(*DEMO, "tracking=none", "figures=false")
+    scores, metrics = first.scores, first.metrics
+    second = program(*DEMO, "tracking=none", "figures=false")
+    pd.testing.assert_frame_equal(scores, second.scores, check_exact=True)
+    timing = {"seconds_extract", "seconds_fit", "cache_hit"}
+    assert {k: v for k, v in metrics.items() if k not in timing} == {
+        k: v for k, v in second.metrics.items() if k not in timing
+    }
+
+
+def test_mlflow_keeps_what_the_folder_keeps(program: Program) -> None:
+    from mlflow.tracking import MlflowClient
+
+    outcome = program(*DEMO, "covariance=diagonal", "fold.index=2")
+    client = MlflowClient(f"sqlite:///{outcome.folder / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
+    assert run.data.metrics == pytest.approx({k: float(v) for k, v in outcome.metrics.items()})
+    assert run.data.params["fold.index"] == "2"
+    assert run.data.params["cache_dir"]
+    expected = {"category": "wood", "backbone": "filterbank", "covariance": "diagonal"}
+    expected |= {"fold": "2", "dataset": "demo"}
+    assert expected.items() <= run.data.tags.items()
+    assert {"version.torch", "version.timm", "mlflow.source.git.commit"} <= run.data.tags.keys()
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= FILES
+
+
+def test_a_failure_to_record_keeps_the_finished_runs_files(program: Program) -> None:
+    program(*DEMO)
+    folder = Path.cwd() / "mlruns"
+    folder.rename("kept")
+    folder.write_text("in the way of the artifacts")
+    outcome = program(*DEMO)
+    assert outcome.status == 1
+    assert "Traceback" not in outcome.errors
+    assert "could not be recorded" in outcome.errors
+    assert str(outcome.runs[-1]) in outcome.errors
+    assert {path.name for path in outcome.runs[-1].iterdir()} >= FILES
+
+
+def test_the_resolved_config_is_kept(program: Program, shared_cache: Path) -> None:
+    outcome = program(*DEMO, "tracking=none", "figures=false")
+    text = (outcome.runs[-1] / "config.yaml").read_text()
+    assert f"cache_dir: {shared_cache}" in text
+    assert "${" not in text
+
+
+def test_a_second_run_imports_no_model_library(shared_cache: Path, tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import json, sys; sys.argv = ['gad_bench', *sys.argv[1:]]\n"
+        "from gad_bench.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'timm', 'openvino', 'sklearn', 'torchvision'} & set(sys.modules)\n"
+        "print(json.dumps(sorted(heavy)))"
+    )
+    environment = os.environ | {"GAD_BENCH_CACHE": str(shared_cache)}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *DEMO],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert json.loads(done.stdout.splitlines()[-1]) == []
