@@ -100,7 +100,9 @@ def main() -> None:
             for index in range(arguments.processes)
         )
         print(f"{arguments.experiment}: {jobs} jobs in one sweep: {swept:.1f} s")
-        print(f"a job in a process of its own: {singly:.2f} s, {jobs} of them {jobs * singly:.0f} s")
+        print(
+            f"a job in a process of its own: {singly:.2f} s, {jobs} of them {jobs * singly:.0f} s"
+        )
         print(f"ratio: {jobs * singly / swept:.1f}")
 
 
@@ -135,7 +137,15 @@ class Bench:
         return time.perf_counter() - started
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        return [sys.executable, "-m", "gad_bench", "--config-dir", "conf", *arguments, "backbone=generated"]
+        return [
+            sys.executable,
+            "-m",
+            "gad_bench",
+            "--config-dir",
+            "conf",
+            *arguments,
+            "backbone=generated",
+        ]
 
     @property
     def _environment(self) -> dict[str, str]:
