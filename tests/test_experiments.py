@@ -110,7 +110,7 @@ def test_the_categories_are_those_of_the_data_set_that_is_chosen(tmp_path: Path)
 
 
 def test_a_data_set_that_is_not_there_is_one_line(program: Any) -> None:
-    outcome = program("-m", "experiment=table1", "dataset=folder")
+    outcome = program("-m", "experiment=table1", "dataset=folder", "tracking=none")
     assert outcome.status == 2
     assert "set dataset.root=PATH" in outcome.errors
     assert outcome.errors.count("\n") == 1
