@@ -33,6 +33,8 @@ def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
     """Return the tags by which runs are compared."""
     choices = HydraConfig.get().runtime.choices
     tags = {group: str(choices[group]) for group in (*CHOICES, "dataset")}
+    if choices.get("experiment"):
+        tags["experiment"] = str(choices["experiment"])
     if choices["backbone"] == "timm":
         tags["backbone"] = str(config.backbone.name)
     return tags | {"category": config.category, "fold": fold.label}

@@ -87,7 +87,7 @@ class CrossValidation:
     n_splits: int = 5
     seed: int = 0
 
-    label = "all"
+    label = "cross"
 
     def __post_init__(self) -> None:
         _check_count(self.n_splits)

@@ -15,7 +15,7 @@ from gad_bench.report.__main__ import main as report
 
 TINY = (
     *("dataset=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=2"),
-    *("backbone=filterbank", "fold.index=0", "figures=false", "tracking=none"),
+    *("backbone=filterbank", "figures=false", "tracking=none"),
 )
 B = [f"efficientnet-b{number}" for number in range(8)]
 SWEEPS: dict[str, dict[str, list[str]]] = {
@@ -56,12 +56,18 @@ def swept(config: Any) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_an_experiment_sweeps_its_choices_over_all_categories_and_folds(name: str) -> None:
+def test_an_experiment_sweeps_its_choices_over_all_categories_with_all_folds_in_a_run(
+    name: str,
+) -> None:
     config = composed(f"experiment={name}")
     keys = swept(config)
     assert keys.pop("category") == list(config.dataset.categories)
     assert len(config.dataset.categories) == 15
-    assert keys.pop("fold.index") == ["0", "1", "2", "3", "4"]
+    assert config.fold == {
+        "_target_": "gad_bench.split.CrossValidation",
+        "n_splits": 5,
+        "seed": 0,
+    }
     if name == "estimators":
         keys["covariance"].sort()
     assert keys == SWEEPS[name]

@@ -57,9 +57,9 @@ def features() -> dict[int, Array]:
     return blocks
 
 
-def trained(*splits: Split) -> Training:
+def trained(*splits: Split, blocks: dict[int, Array] | None = None) -> Training:
     fitted = np.unique(np.concatenate([split.train for split in splits]))
-    return Training(features(), images=np.arange(GOOD + ANOMALOUS), fitted=fitted)
+    return Training(blocks or features(), images=np.arange(GOOD + ANOMALOUS), fitted=fitted)
 
 
 def scored(*overrides: str, contamination: float = 0.0) -> Scores:
@@ -129,7 +129,9 @@ def test_concatenated_is_a_fit_of_all_blocks_as_one_vector() -> None:
     (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     detector, mean = choose()
     joined = {7: np.concatenate(list(features().values()), axis=1)}
-    expected = score(catalog(), joined, split, detector, mean).combined
+    expected = score(
+        catalog(), joined, trained(split, blocks=joined), split, detector, mean
+    ).combined
     np.testing.assert_array_equal(scored("combination=concatenated").combined, expected)
 
 
@@ -137,7 +139,7 @@ def test_standardised_mean_is_by_the_fitted_images() -> None:
     (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     on_fitted = Split(train=split.train, validation=split.validation, test=split.train)
     detector, mean = choose()
-    fitted = score(catalog(), features(), on_fitted, detector, mean).blocks
+    fitted = score(catalog(), features(), trained(split), on_fitted, detector, mean).blocks
     tested = scored().blocks
     expected = np.mean([(tested[b] - fitted[b].mean()) / fitted[b].std() for b in (0, 3)], axis=0)
     result = scored("combination=standardised_mean")
@@ -156,7 +158,7 @@ def test_a_block_without_a_fit_is_named() -> None:
     blocks = features() | {5: np.ones((GOOD + ANOMALOUS, 4), dtype=np.float32)}
     (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     with pytest.raises(UserError, match="block 5: 100 samples that do not vary enough"):
-        score(catalog(), blocks, split, *choose())
+        score(catalog(), blocks, trained(split, blocks=blocks), split, *choose())
 
 
 def test_all_blocks_together_are_named_where_they_have_no_fit() -> None:
@@ -164,7 +166,7 @@ def test_all_blocks_together_are_named_where_they_have_no_fit() -> None:
     twice = {block: features()[0] for block in (0, 1)}
     chosen = choose("covariance=empirical", "combination=concatenated")
     with pytest.raises(UserError, match=r"all blocks as one vector: .*some depend linearly"):
-        score(catalog(), twice, split, *chosen)
+        score(catalog(), twice, trained(split, blocks=twice), split, *chosen)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -173,7 +175,7 @@ def test_an_image_whose_features_are_not_finite_is_named(wrong: float) -> None:
     blocks[3][123, 4] = wrong
     (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     with pytest.raises(UserError, match=r"123\.png: its features of block 3 are not finite"):
-        score(catalog(), blocks, split, *choose())
+        score(catalog(), blocks, trained(split, blocks=blocks), split, *choose())
 
 
 def test_folds_that_share_their_work_score_as_they_do_alone() -> None:
