@@ -95,8 +95,10 @@ def test_graphical_lasso_is_scikit_learns_on_standardised_features(
 
 
 def test_graphical_lasso_converges_on_collinear_features() -> None:
-    values = with_factors(64, 12)
-    collinear = np.concatenate([values, values[:, :6] + 1e-3 * values[:, 6:]], axis=1)
+    generator = np.random.default_rng(0)
+    shared, own = generator.standard_normal((64, 1)), generator.standard_normal((64, 15))
+    positive = np.exp(0.3 * shared + 0.15 * own)
+    collinear = np.concatenate([positive, positive**2, positive**4], axis=1)
     metric = GraphicalLasso(alpha=0.1, max_iterations=100).fit(Samples(collinear))
     assert np.isfinite(metric.distance(collinear)).all()
 
