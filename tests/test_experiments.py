@@ -32,6 +32,9 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
     },
 }
 
+# With backbone=filterbank, b0 and b4 are the same job.
+DIFFERENT_ON_ONE_BACKBONE = {"table4": 3}
+
 
 def composed(*overrides: str) -> Any:
     register()
@@ -114,14 +117,14 @@ def test_a_data_set_that_is_not_there_is_one_line(program: Any) -> None:
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_an_experiment_runs_and_its_table_is_complete(
-    program: Any, name: str, capsys: pytest.CaptureFixture[str]
+    program: Any, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = program("-m", f"experiment={name}", *TINY)
+    outcome = program("-m", f"experiment={name}", *TINY, "category=wood")
     assert outcome.status == 0, outcome.errors
     assert report([]) == 0
-    printed = capsys.readouterr().out
-    jobs = len(outcome.runs)
-    assert f"{jobs} of {jobs} runs" in printed or "repeat a job" in printed
+    printed = capfd.readouterr().out
+    different = DIFFERENT_ON_ONE_BACKBONE.get(name, len(outcome.runs))
+    assert f"{different} of {different} runs" in printed
     assert Path("report", f"{name}.csv").is_file()
 
 

@@ -119,5 +119,5 @@ def test_the_latest_sweep_is_the_one_written_last(tmp_path: Path) -> None:
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
         read_folder(tmp_path)
-    with pytest.raises(UserError, match="there is no sweep in .*--tracking-uri"):
+    with pytest.raises(UserError, match=r"there is no sweep in .*--tracking-uri"):
         latest_sweep(tmp_path / "multirun")

@@ -58,7 +58,7 @@ def test_what_the_product_of_categories_and_folds_lacks_is_missing(store: str) -
 
 
 def test_a_store_or_an_experiment_that_is_not_there_is_refused(store: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no experiment 'table9': choose from .*test"):
+    with pytest.raises(UserError, match=r"no experiment 'table9': choose from .*test"):
         read_tracked(store, "table9")
     with pytest.raises(UserError, match="there is no MLflow database"):
         read_tracked(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}", "test")
