@@ -32,6 +32,7 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
     },
 }
 
+AUGMENTED = ("table4", "table5")
 # With backbone=filterbank, b0 and b4 are the same job.
 DIFFERENT_ON_ONE_BACKBONE = {"table4": 3}
 
@@ -109,7 +110,7 @@ def test_the_categories_are_those_of_the_data_set_that_is_chosen(tmp_path: Path)
 
 
 def test_a_data_set_that_is_not_there_is_one_line(program: Any) -> None:
-    outcome = program("-m", "experiment=table1", "dataset=folder")
+    outcome = program("-m", "experiment=table1", "dataset=folder", "tracking=none")
     assert outcome.status == 2
     assert "set dataset.root=PATH" in outcome.errors
     assert outcome.errors.count("\n") == 1
@@ -119,7 +120,8 @@ def test_a_data_set_that_is_not_there_is_one_line(program: Any) -> None:
 def test_an_experiment_runs_and_its_table_is_complete(
     program: Any, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = program("-m", f"experiment={name}", *TINY, "category=wood")
+    fewer_passes = ["augmentation.passes=3"] if name in AUGMENTED else []
+    outcome = program("-m", f"experiment={name}", *TINY, "category=wood", *fewer_passes)
     assert outcome.status == 0, outcome.errors
     assert report([]) == 0
     printed = capfd.readouterr().out
@@ -130,7 +132,7 @@ def test_an_experiment_runs_and_its_table_is_complete(
 
 def test_mlflow_and_the_folders_give_the_same_table(program: Any) -> None:
     tracked = [one for one in TINY if one != "tracking=none"]
-    assert program("-m", "experiment=table1", *tracked).status == 0
+    assert program("-m", "experiment=table1", *tracked, "category=wood,fabric").status == 0
     assert report(["--output", "folders"]) == 0
     store = ["--tracking-uri", "sqlite:///mlflow.db", "--table", "table1"]
     assert report([*store, "--output", "store"]) == 0

@@ -177,7 +177,7 @@ class Workshop:
         """Return the plain and the fitted features, as a run obtains them."""
         parts = Components.build(config)
         catalog = parts.dataset.catalog(config.category)
-        split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+        (split,) = split_catalog(catalog, parts.fold, config.contamination, config.seed)
         source = FeatureSource(
             backbone=parts.backbone,
             blocks=parts.blocks,
@@ -192,8 +192,8 @@ class Workshop:
         if not isinstance(parts.augmentation, NoAugmentation):
             trained = list(catalog["path"][catalog["split"] == "train"])
             stored.append(source.augmented(trained, parts.augmentation, limits))
-        training = obtain_training(catalog, split, stored[0], source, parts.augmentation, limits)
-        assert len(training.rows) == len(split.train) * parts.augmentation.passes
+        training = obtain_training(catalog, [split], stored[0], source, parts.augmentation, limits)
+        assert len(training.rows(split)) == len(split.train) * parts.augmentation.passes
         return Found([one.path.parent.name for one in stored], [one.blocks for one in stored])
 
 

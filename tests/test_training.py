@@ -72,15 +72,15 @@ def training(
     augmentation: Augmentation = PAPER,
 ) -> Training:
     features = source.features(list(catalog["path"]))
-    return obtain_training(catalog, split, features, source, augmentation, FACTS)
+    return obtain_training(catalog, [split], features, source, augmentation, FACTS)
 
 
 def test_without_augmentation_the_training_images_own_vectors_are_fitted(
     catalog: pd.DataFrame, source: FeatureSource
 ) -> None:
-    split = split_catalog(catalog, KFold(), 0.0, 0)
+    (split,) = split_catalog(catalog, KFold(), 0.0, 0)
     found = training(catalog, source, split, NoAugmentation())
-    np.testing.assert_array_equal(found.rows, split.train)
+    np.testing.assert_array_equal(found.rows(split), split.train)
     np.testing.assert_array_equal(found.blocks[1], source.features(list(catalog["path"])).blocks[1])
     assert (found.cache_hit, found.seconds_extract) == (True, 0.0)
 
@@ -88,41 +88,41 @@ def test_without_augmentation_the_training_images_own_vectors_are_fitted(
 def test_all_passes_over_the_fitted_images_are_fitted_and_no_other(
     catalog: pd.DataFrame, source: FeatureSource
 ) -> None:
-    split = split_catalog(catalog, KFold(index=2), 0.0, 0)
+    (split,) = split_catalog(catalog, KFold(index=2), 0.0, 0)
     found = training(catalog, source, split)
     expected = source.augmented(list(catalog["path"].iloc[split.train]), PAPER, FACTS).blocks[1]
-    np.testing.assert_allclose(found.blocks[1][found.rows], expected, rtol=1e-5)
-    np.testing.assert_array_equal(found.images[found.rows], np.repeat(split.train, PASSES))
+    np.testing.assert_allclose(found.blocks[1][found.rows(split)], expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.images[found.rows(split)], np.repeat(split.train, PASSES))
 
 
 def test_all_folds_share_one_extraction(catalog: pd.DataFrame, source: FeatureSource) -> None:
-    training(catalog, source, split_catalog(catalog, KFold(index=0), 0.0, 0))
+    training(catalog, source, *split_catalog(catalog, KFold(index=0), 0.0, 0))
     for fold in (KFold(index=1), KFold(index=4, seed=3), KFold(n_splits=3), Full()):
-        assert training(catalog, source, split_catalog(catalog, fold, 0.0, 0)).cache_hit
+        assert training(catalog, source, *split_catalog(catalog, fold, 0.0, 0)).cache_hit
 
 
 def test_contaminating_images_are_augmented_like_the_others(
     catalog: pd.DataFrame, source: FeatureSource
 ) -> None:
-    split = split_catalog(catalog, Full(), 0.3, 0)
+    (split,) = split_catalog(catalog, Full(), 0.3, 0)
     assert (catalog["label"].iloc[split.train] == 1).sum() == 3
     found = training(catalog, source, split)
     order = np.sort(split.train)
     expected = source.augmented(list(catalog["path"].iloc[order]), PAPER, FACTS).blocks[1]
-    np.testing.assert_allclose(found.blocks[1][found.rows], expected, rtol=1e-5)
+    np.testing.assert_allclose(found.blocks[1][found.rows(split)], expected, rtol=1e-5)
 
 
 def test_all_shares_and_seeds_of_contamination_share_one_extraction(
     catalog: pd.DataFrame, source: FeatureSource
 ) -> None:
-    training(catalog, source, split_catalog(catalog, Full(), 0.3, 0))
+    training(catalog, source, *split_catalog(catalog, Full(), 0.3, 0))
     for share, seed in ((0.1, 0), (0.5, 1)):
-        assert training(catalog, source, split_catalog(catalog, Full(), share, seed)).cache_hit
+        assert training(catalog, source, *split_catalog(catalog, Full(), share, seed)).cache_hit
 
 
 def test_the_time_of_the_extraction_is_told(catalog: pd.DataFrame, source: FeatureSource) -> None:
     fresh = PaperAugmentation(passes=2, seed=5, probability=1)
-    split = split_catalog(catalog, Full(), 0.0, 0)
+    (split,) = split_catalog(catalog, Full(), 0.0, 0)
     first, again = (training(catalog, source, split, fresh) for _ in range(2))
     assert not first.cache_hit
     assert first.seconds_extract > 0

@@ -15,7 +15,8 @@ IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcd
 
 def record(tracker: MLflow, folder: Path, category: str, fold: str, auroc: float | None) -> None:
     """Record a run as the program does; without a number it fails."""
-    tags = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
+    choices = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
+    tags = {**choices, "key": f"{category} {fold}", "version.numpy": "2", "reviewed_by": category}
     params = {"fold.index": fold, "fold.n_splits": "2", "seed": "0", "category": category}
     with tracker.run(Description(name=category, params=params, tags=tags)) as run:
         if auroc is None:
@@ -49,6 +50,10 @@ def test_runs_have_the_keys_numbers_and_status_that_they_were_recorded_with(stor
     assert first.keys | {"category": "bolt", "fold": "0", "covariance": "oas"} == first.keys
     assert (first.metrics["auroc"], first.status) == (0.9, Status.FINISHED)
     assert [run.status for run in runs].count(Status.FAILED) == 1
+
+
+def test_only_choices_among_the_tags_are_keys(store: str) -> None:
+    assert len({run.setting for run in read_tracked(store, "test")}) == 1
 
 
 def test_what_the_product_of_categories_and_folds_lacks_is_missing(store: str) -> None:
