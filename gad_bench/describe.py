@@ -15,7 +15,15 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.split import Fold
 from gad_bench.tracking import KEY, Description
 
-PACKAGES = ("gad_bench", "numpy", "openvino", "opencv-python-headless", "timm", "torch")
+PACKAGES = (
+    "gad_bench",
+    "kornia",
+    "numpy",
+    "openvino",
+    "opencv-python-headless",
+    "timm",
+    "torch",
+)
 CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
 
 
