@@ -21,20 +21,32 @@ PACKAGES = (
     "numpy",
     "openvino",
     "opencv-python-headless",
+    "scikit-learn",
+    "scipy",
     "timm",
     "torch",
 )
 CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
+FURTHER, USUAL = ("reduction", "combination", "augmentation"), ("none", "mean")
 
 
 def describe(
     config: DictConfig, tags: Mapping[str, str], sweep: str | None, key: str
 ) -> Description:
     """Describe a run by its config."""
-    name = " · ".join([tags["category"], tags["backbone"], tags["covariance"], tags["fold"]])
     return Description(
-        name=name, params=flatten(config), tags={**tags, **versions(), KEY: key}, sweep=sweep
+        name=run_name(tags),
+        params=flatten(config),
+        tags={**tags, **versions(), KEY: key},
+        sweep=sweep,
     )
+
+
+def run_name(tags: Mapping[str, str]) -> str:
+    """Return a run's name: what it ran on, and the choices that made it."""
+    model = tags["covariance"] if tags["detector"] == "gaussian" else tags["detector"]
+    further = [tags[group] for group in FURTHER if tags[group] not in USUAL]
+    return " · ".join([tags["category"], tags["backbone"], model, *further, f"fold {tags['fold']}"])
 
 
 def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
