@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
+from gad_bench.deploy.save import check_savable, save_detector
 from gad_bench.describe import describe, run_tags
 from gad_bench.evaluation import average_folds, evaluate, evaluate_folds
 from gad_bench.features.obtain import FeatureSource
@@ -41,6 +42,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    if config.save:
+        check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)
     source = FeatureSource(
         backbone=parts.backbone,
@@ -85,6 +88,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             source=os.path.commonpath(list(catalog["path"])),
             digest=features.images_digest,
         )
+        if config.save:
+            save_detector(config, parts, source, training, splits[0], description.tags)
         tracked.log(metrics, images, output)
     announce(description.name, metrics)
     if sweep is None:
