@@ -75,6 +75,7 @@ SAME: dict[str, Any] = {
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
     "figures": False,
+    "resume": True,
     "backbone.name": "{alias}",
     "backbone.weights": "{same_weights}",
     "backbone.seed": 1,
@@ -277,7 +278,7 @@ def test_no_choice_of_what_comes_after_the_features_changes_the_key(
 def test_every_group_is_either_neutral_or_looked_at_key_by_key() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
     neutral = {choice.partition("=")[0] for choice in NEUTRAL_CHOICES}
-    assert folders - {"experiment", "hydra"} == neutral | {*SPEAKING_GROUPS}
+    assert folders - {"experiment", "hydra", "variant"} == neutral | {*SPEAKING_GROUPS}
 
 
 def test_another_category_of_the_same_images_has_the_same_key(workshop: Workshop) -> None:
