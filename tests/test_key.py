@@ -81,6 +81,7 @@ SAME: dict[str, Any] = {
     "backbone.seed": 1,
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
+    "dataset.masks": "other",
     "dataset.name": "other",
     "dataset.root": "{same_images}",
     "dataset.hint": "other",
@@ -107,7 +108,11 @@ NEUTRAL_CHOICES = [
     "tracking=none",
 ]
 SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]
-NEVER_LISTED = ("*_target_", "detector.*")  # classes, and what is interpolated from other groups
+NEVER_LISTED = (
+    "*_target_",  # classes
+    "detector.*",  # interpolated from other groups
+    *("dataset.good", "dataset.validation", "dataset.test"),  # which images there are
+)
 FIXED = {  # what a base cannot be without
     "random network": {"backbone.pretrained", "backbone.weights"},
     "network from a file": {"backbone.pretrained"},
