@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
+from gad_bench.launchers import gpus_a_job, prefer_presets, processes
 from gad_bench.paths import default_cache_folder
 
 TARGET = "_target_"
@@ -43,11 +44,16 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema and the resolvers known to Hydra."""
+    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver(
-        "default_cache_dir", lambda: str(default_cache_folder()), replace=True
-    )
+    resolvers = {
+        "default_cache_dir": lambda: str(default_cache_folder()),
+        "processes": processes,
+        "gpus_a_job": gpus_a_job,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    prefer_presets()
 
 
 def check(config: DictConfig) -> None:

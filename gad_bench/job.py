@@ -53,6 +53,7 @@ def job(config: DictConfig) -> float:
     """Run one job; its AUROC is what an optimiser would maximise."""
     from gad_bench.run import run
 
+    configuration.register()  # in a launcher's worker process nobody has
     settings = HydraConfig.get()
     output = Path(settings.runtime.output_dir)
     (output / FAILURE_FILE).unlink(missing_ok=True)

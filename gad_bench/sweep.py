@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.config import build
 from gad_bench.errors import UserError
 from gad_bench.files import write_text
+from gad_bench.launchers import require_launcher
 from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
@@ -73,6 +74,7 @@ class SweepCallback(Callback):
         global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
         name = str(config.hydra.sweep.dir)
         try:
+            require_launcher(config.hydra.launcher._target_)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
         except UserError as error:  # Hydra swallows any other exception here

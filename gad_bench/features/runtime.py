@@ -12,6 +12,7 @@ import numpy as np
 from gad_bench.errors import UserError
 from gad_bench.features.device import resolve_device
 from gad_bench.features.interface import Features, Model, Pixels
+from gad_bench.features.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino
@@ -107,6 +108,8 @@ class OpenVinoRuntime:
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
             "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "ENABLE_CPU_PINNING": False,  # several processes would all pin to the first cores
         }
         return _OpenVinoModel(core.compile_model(model, "CPU", settings))
 
