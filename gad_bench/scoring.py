@@ -13,7 +13,6 @@ from gad_bench.gaussian import Combination, Detector, FittedDetector, Samples
 from gad_bench.split import Split
 
 
-@threadpool_limits.wrap(limits=1)
 def score(
     catalog: pd.DataFrame,
     features: dict[int, Features],
@@ -23,13 +22,21 @@ def score(
 ) -> Scores:
     """Fit a detector per block on the split's training rows and score its test rows.
 
-    One thread sums in one order, so that the scores are the same to the last bit on any number of
-    cores, and on matrices of this size it is seldom slower.
-
     Raises:
         UserError: a block's features admit no fit; names the block.
     """
     check_finite(catalog, features)
+    with threadpool_limits(1):  # which sum in one order: the same last bit on any machine
+        return _score(catalog, features, split, detector, combination)
+
+
+def _score(
+    catalog: pd.DataFrame,
+    features: dict[int, Features],
+    split: Split,
+    detector: Detector,
+    combination: Combination,
+) -> Scores:
     fitted = {
         block: _fit(detector, block, Samples(values).take(split.train))
         for block, values in features.items()
