@@ -13,6 +13,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -98,8 +99,9 @@ class Ready:
         self.deepest = deepest
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
+        size = self.backbone.image_size()
         return extract(
-            paths,
+            [partial(read_square, path, size) for path in paths],
             backbone=self,
             runtime=self,
             deepest=self.deepest,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from omegaconf import DictConfig
 
 from gad_bench.config import build
+from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Runtime
@@ -24,6 +25,7 @@ class Components:
     blocks: Blocks
     runtime: Runtime
     fold: Fold
+    augmentation: Augmentation
     detector: Detector
     combination: Combination
     tracking: Tracker

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from gad_bench.launchers import gpus_a_job, prefer_presets, processes
 from gad_bench.paths import default_cache_folder
 
 TARGET = "_target_"
+CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
 
 
 @dataclass(kw_only=True)
@@ -29,6 +32,7 @@ class Config:
     device: str
     cache_dir: str
     figures: bool
+    resume: bool
     backbone: Any
     blocks: Any
     dataset: Any
@@ -46,8 +50,9 @@ class Config:
 def register() -> None:
     """Make the schema, the resolvers and the launchers' presets known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    resolvers = {
+    resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
+        "category_names": _category_names,
         "processes": processes,
         "gpus_a_job": gpus_a_job,
     }
@@ -98,3 +103,15 @@ def _check_component(key: str, node: DictConfig) -> None:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{key}.{error.full_key or ''}: {reason}".replace(".:", ":")) from error
+
+
+def _category_names(dataset: DictConfig) -> str:
+    """Return a data set's categories as the choices of a sweep, in Hydra's grammar."""
+    return ",".join(map(_quoted, build(dataset).category_names()))
+
+
+def _quoted(name: str) -> str:
+    """Quote what Hydra would read as a number, a constant or as more than one word."""
+    if re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) and name.lower() not in CONSTANTS:
+        return name
+    return "'" + name.replace("'", "\\'") + "'"

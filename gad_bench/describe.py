@@ -13,17 +13,20 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.split import Fold
-from gad_bench.tracking import Description
+from gad_bench.tracking import KEY, Description
 
 PACKAGES = ("gad_bench", "numpy", "openvino", "opencv-python-headless", "timm", "torch")
 CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
 
 
-def describe(config: DictConfig, fold: Fold, sweep: str | None) -> Description:
+def describe(
+    config: DictConfig, tags: Mapping[str, str], sweep: str | None, key: str
+) -> Description:
     """Describe a run by its config."""
-    tags = run_tags(config, fold)
     name = " · ".join([tags["category"], tags["backbone"], tags["covariance"], tags["fold"]])
-    return Description(name=name, params=flatten(config), tags=tags | versions(), sweep=sweep)
+    return Description(
+        name=name, params=flatten(config), tags={**tags, **versions(), KEY: key}, sweep=sweep
+    )
 
 
 def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:

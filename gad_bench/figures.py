@@ -16,6 +16,7 @@ from gad_bench.files import whole_file
 
 COLUMNS = 6
 THUMBNAIL = 180  # pixels
+QUICK = 1  # of PNG's levels: a third larger than the best, in a quarter of the time
 OUTLINE = 9  # pixels across a defect of one pixel
 OUTLINE_COLOUR = (0, 255, 255)
 
@@ -41,7 +42,7 @@ def draw_figures(
     }
     for name, figure in drawn.items():
         with whole_file(output / f"{name}.png") as file:
-            figure.savefig(file, format="png")
+            figure.savefig(file, format="png", pil_kwargs={"compress_level": QUICK})
 
 
 def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:

@@ -23,7 +23,14 @@ from gad_bench import config as configuration
 from gad_bench.errors import TrackingError, UserError
 from gad_bench.files import write_text
 from gad_bench.paths import config_folder
-from gad_bench.sweep import FAILURE_FILE, Sweep, current_sweep, read_failure, sweep_name
+from gad_bench.sweep import (
+    FAILURE_FILE,
+    Sweep,
+    current_sweep,
+    forget_sweep,
+    read_failure,
+    sweep_name,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +45,7 @@ SHOW_TRACEBACK = (
 
 def launch() -> int:
     """Run what the command line asks for and return the exit status."""
+    forget_sweep()
     configuration.register()
     os.environ.setdefault(SHOW_TRACEBACK, os.environ.get(FULL_ERROR, "0"))
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, and what is printed is decided here

@@ -16,6 +16,9 @@ from gad_bench.files import write_text
 
 log = logging.getLogger(__name__)
 
+METRICS_FILE = "metrics.json"
+RESTORED_FILE = "restored"  # marks the folder of a run whose files come from an earlier one
+
 
 def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     """Return a row per test image: path, label, defect, a column per block, score."""
@@ -35,7 +38,7 @@ def write_results(
     """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
     write_text(output / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
     write_text(output / "scores.csv", scores_table(tested, scores).to_csv(index=False))
-    write_text(output / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    write_text(output / METRICS_FILE, json.dumps(metrics, indent=1) + "\n")
 
 
 def announce(name: str, metrics: Mapping[str, Any]) -> None:
@@ -51,6 +54,14 @@ def announce(name: str, metrics: Mapping[str, Any]) -> None:
         best.removeprefix("auroc_block_"),
         100 * blocks[best],
     )
+
+
+def announce_restored(name: str, output: Path) -> float:
+    """Tell that a run had finished earlier, and return its AUROC."""
+    write_text(output / RESTORED_FILE, "")
+    metrics = json.loads((output / METRICS_FILE).read_text(encoding="utf-8"))
+    log.info("%s: done already, AUROC %.1f %%", name, 100 * metrics["auroc"])
+    return float(metrics["auroc"])
 
 
 def point_the_way(

@@ -10,14 +10,16 @@ from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
-from gad_bench.describe import describe
+from gad_bench.describe import describe, run_tags
 from gad_bench.evaluation import evaluate
-from gad_bench.features.obtain import obtain
+from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
-from gad_bench.results import announce, point_the_way, write_results
+from gad_bench.key import result_key
+from gad_bench.results import announce, announce_restored, point_the_way, write_results
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
+from gad_bench.training import obtain_training
 
 
 def run(config: DictConfig, output: Path, sweep: str | None) -> float:
@@ -36,29 +38,38 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     """
     check(config)
     parts = Components.build(config)
-    description = describe(config, parts.fold, sweep)
+    catalog = parts.dataset.catalog(config.category)
+    split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    tags = run_tags(config, parts.fold)
+    source = FeatureSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks,
+        runtime=parts.runtime,
+        device=config.device,
+        batch_size=config.batch_size,
+        cache_dir=config.cache_dir,
+        about={name: tags[name] for name in ("dataset", "category", "backbone")},
+    )
+    key = result_key(config, parts, catalog, split, source)
+    description = describe(config, tags, sweep, key)
+    if config.resume and parts.tracking.restore(description, output):
+        return announce_restored(description.name, output)
+
     with parts.tracking.run(description) as tracked:
-        catalog = parts.dataset.catalog(config.category)
-        split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-        features = obtain(
-            list(catalog["path"]),
-            parts.backbone,
-            parts.blocks,
-            parts.runtime,
-            config,
-            about={key: description.tags[key] for key in ("dataset", "category", "backbone")},
-        )
+        features = source.features(list(catalog["path"]))
+        limits = parts.dataset.facts(config.category)
+        training = obtain_training(catalog, split, features, source, parts.augmentation, limits)
 
         started = time.perf_counter()
-        scores = score(catalog, features.blocks, split, parts.detector, parts.combination)
+        scores = score(catalog, features.blocks, training, split, parts.detector, parts.combination)
         seconds_fit = time.perf_counter() - started
 
         metrics = evaluate(scores, seed=config.seed) | {
             "images_train": len(split.train),
             "images_test": len(split.test),
-            "seconds_extract": features.seconds_extract,
+            "seconds_extract": features.seconds_extract + training.seconds_extract,
             "seconds_fit": seconds_fit,
-            "cache_hit": features.cache_hit,
+            "cache_hit": features.cache_hit and training.cache_hit,
         }
         tested = catalog.iloc[split.test]
         write_results(output, config, tested, scores, metrics)

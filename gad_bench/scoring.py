@@ -4,54 +4,61 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from gad_bench.errors import UserError
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Features
-from gad_bench.gaussian import Combination, Detector, FittedDetector, Samples
-from gad_bench.split import Split
+from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
+from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.split import Rows, Split
+from gad_bench.threads import one_thread
+from gad_bench.training import Training
+
+ROWS_AT_ONCE = 8192
 
 
+@one_thread()
 def score(
     catalog: pd.DataFrame,
     features: dict[int, Features],
+    training: Training,
     split: Split,
     detector: Detector,
     combination: Combination,
 ) -> Scores:
-    """Fit a detector per block on the split's training rows and score its test rows.
+    """Fit a detector per block on the training vectors and score the split's test rows.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
     """
     check_finite(catalog, features)
-    with threadpool_limits(1):  # which sum in one order: the same last bit on any machine
-        return _score(catalog, features, split, detector, combination)
-
-
-def _score(
-    catalog: pd.DataFrame,
-    features: dict[int, Features],
-    split: Split,
-    detector: Detector,
-    combination: Combination,
-) -> Scores:
+    if training.blocks is not features:
+        check_finite(catalog.iloc[training.images], training.blocks)
     fitted = {
-        block: _fit(detector, block, Samples(values).take(split.train))
-        for block, values in features.items()
+        block: _fit(detector, f"block {block}", values, training.rows)
+        for block, values in training.blocks.items()
     }
 
-    def scores_of(rows: np.ndarray) -> np.ndarray:
-        columns = [fitted[block].score(values[rows]) for block, values in features.items()]
+    def scores_of(blocks: dict[int, Features], rows: Rows) -> Matrix:
+        columns = [_score(fitted[block], values, rows) for block, values in blocks.items()]
         return np.column_stack(columns)
 
-    tested = scores_of(split.test)
+    def score_as_one() -> Vector:
+        name = "all blocks as one vector"
+        together = _fit(detector, name, _side_by_side(training.blocks), training.rows)
+        return _score(together, _side_by_side(features), split.test)
+
+    tested = scores_of(features, split.test)
+    evidence = Evidence(
+        scores=tested,
+        fitted_scores=lambda: scores_of(training.blocks, training.rows),
+        score_as_one=score_as_one,
+    )
     return Scores(
         labels=catalog["label"].to_numpy()[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
         blocks=dict(zip(features, tested.T, strict=True)),
-        combined=combination.combine(tested, scores_of(split.train)),
+        combined=combination.combine(evidence),
         dimensions={
             block: model.dimension for block, model in fitted.items() if model.dimension is not None
         },
@@ -73,8 +80,20 @@ def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
             )
 
 
-def _fit(detector: Detector, block: int, samples: Samples) -> FittedDetector:
+def _side_by_side(blocks: dict[int, Features]) -> Features:
+    return np.concatenate(list(blocks.values()), axis=1)
+
+
+def _fit(detector: Detector, name: str, values: Features, rows: Rows) -> FittedDetector:
     try:
-        return detector.fit(samples)
+        return detector.fit(Samples(values, rows))
     except UserError as error:
-        raise UserError(f"block {block}: {error}") from error
+        raise UserError(f"{name}: {error}") from error
+
+
+def _score(fitted: FittedDetector, values: Features, rows: Rows) -> Vector:
+    """Score rows, so many at once that their copies take little memory."""
+    starts = range(0, len(rows), ROWS_AT_ONCE)
+    return np.concatenate(
+        [fitted.score(values[rows[start : start + ROWS_AT_ONCE]]) for start in starts]
+    )

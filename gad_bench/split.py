@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gad_bench.data.catalog import SPLITS
 from gad_bench.errors import UserError
 
 Rows = NDArray[np.intp]
@@ -89,13 +90,14 @@ class KFold:
 def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> Split:
     """Split a catalog's rows by fold, then contaminate the fitted part.
 
+    The data set's own validation images are held out in every fold.
+
     Raises:
         UserError: the fold or the contamination asks for more images than there are.
     """
-    is_train = (catalog["split"] == "train").to_numpy()
-    train_rows, test_rows = np.flatnonzero(is_train), np.flatnonzero(~is_train)
-    fitted, held_out = fold.split(len(train_rows))
-    split = Split(train_rows[fitted], train_rows[held_out], test_rows)
+    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SPLITS)
+    fitted, held_out = fold.split(len(train))
+    split = Split(train[fitted], np.concatenate([train[held_out], validation]), test)
     return contaminate(split, catalog["label"].to_numpy(), share, seed)
 
 

@@ -20,11 +20,10 @@ from gad_bench.config import build
 from gad_bench.errors import UserError
 from gad_bench.files import write_text
 from gad_bench.launchers import require_launcher
+from gad_bench.results import METRICS_FILE, RESTORED_FILE
 from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
-METRICS_FILE = "metrics.json"
-RESTORED_FILE = "restored"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
 Outcome = Literal["finished", "restored", "failed", "unfinished"]
@@ -83,6 +82,12 @@ class SweepCallback(Callback):
         _started = Sweep(name, Path(name).absolute(), tracker)
 
 
+def forget_sweep() -> None:
+    """Forget an earlier sweep of this process."""
+    global _started  # noqa: PLW0603
+    _started = None
+
+
 def current_sweep() -> Sweep | None:
     """Return the sweep that this process started, None for a single run."""
     return _started
@@ -113,7 +118,7 @@ def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:
 
 
 def _markdown(jobs: pd.DataFrame) -> str:
-    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.fillna("").to_numpy()]
+    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 

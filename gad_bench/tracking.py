@@ -163,7 +163,9 @@ class MLflow:
         if not found:
             return False
         run_id = found[0].info.run_id
-        client.download_artifacts(run_id, "", str(output))
+        for file in client.list_artifacts(run_id):
+            if not file.is_dir:  # .hydra is the new job's own
+                client.download_artifacts(run_id, file.path, str(output))
         for tag, value in self._nesting(description.sweep).items():
             client.set_tag(run_id, tag, value)
         return True

@@ -4,29 +4,167 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 
+from gad_bench import scoring
 from gad_bench.config import build, register
+from gad_bench.errors import UserError
+from gad_bench.evaluation import Scores
+from gad_bench.gaussian import Combination, Detector
 from gad_bench.paths import config_folder
 from gad_bench.scoring import score
-from gad_bench.split import Split
+from gad_bench.split import Full, Split, split_catalog
+
+Array = NDArray[np.float32]
+
+GOOD, ANOMALOUS = 150, 60
+CHOICES = {
+    group: sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    for group in ("covariance", "detector", "combination")
+}
 
 
-@pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "empirical", "diagonal"])
-def test_scores_do_not_depend_on_the_number_of_threads(covariance: str) -> None:
-    images, rng = 500, np.random.default_rng(0)
-    features = {
-        b: rng.standard_normal((images, d)).astype(np.float32) for b, d in {0: 160, 1: 290}.items()
-    }
-    catalog = pd.DataFrame({"path": "", "label": 0, "defect": "good"}, index=range(images))
-    split = Split(train=np.arange(400), validation=np.arange(0), test=np.arange(400, images))
+def choose(*overrides: str) -> tuple[Detector, Combination]:
     register()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("config", [f"covariance={covariance}"])
-    detector, combination = build(config.detector), build(config.combination)
+        config = compose("config", overrides=[*overrides])
+    return build(config.detector), build(config.combination)
 
-    def score_on(threads: int) -> np.ndarray:
-        with threadpool_limits(threads):
-            return score(catalog, features, split, detector, combination).combined
 
-    np.testing.assert_array_equal(score_on(1), score_on(2))
+def catalog() -> pd.DataFrame:
+    """100 good images to fit, 50 good and 60 anomalous ones to score."""
+    label = np.repeat([0, 1], [GOOD, ANOMALOUS])
+    return pd.DataFrame(
+        {
+            "path": [f"{number:03}.png" for number in range(GOOD + ANOMALOUS)],
+            "split": np.where(np.arange(GOOD + ANOMALOUS) < 100, "train", "test"),
+            "label": label,
+            "defect": np.where(label, "scratch", "good"),
+        }
+    )
+
+
+def features() -> dict[int, Array]:
+    """Two blocks; an anomalous image differs along a direction of little variance."""
+    generator = np.random.default_rng(0)
+    blocks = {}
+    for block, dimension in ((0, 6), (3, 9)):
+        deviations = np.linspace(3, 0.5, dimension)
+        values = generator.standard_normal((GOOD + ANOMALOUS, dimension)) * deviations
+        values[GOOD:, -1] += 2.5
+        blocks[block] = (values + 5).astype(np.float32)
+    return blocks
+
+
+def scored(*overrides: str, contamination: float = 0.0) -> Scores:
+    split = split_catalog(catalog(), Full(), contamination, seed=0)
+    return score(catalog(), features(), split, *choose(*overrides))
+
+
+def separation(scores: Scores) -> float:
+    """The share of pairs in the right order."""
+    good, anomalous = (scores.combined[scores.labels == label] for label in (0, 1))
+    return float(np.mean(anomalous[:, None] > good[None, :]))
+
+
+@pytest.mark.parametrize("covariance", CHOICES["covariance"])
+def test_every_estimator_is_contaminated_by_the_same_images(covariance: str) -> None:
+    clean = scored(f"covariance={covariance}")
+    mixed = scored(f"covariance={covariance}", contamination=0.2)
+    assert len(mixed.labels) == len(clean.labels) - 20
+    assert mixed.labels.sum() == ANOMALOUS - 20
+    assert (mixed.labels == 0).sum() == 50
+    assert np.isfinite(mixed.combined).all()
+    assert not np.allclose(mixed.combined[:50], clean.combined[:50])  # of the same good images
+
+
+@pytest.mark.parametrize("detector", CHOICES["detector"])
+def test_every_detector_is_contaminated_too(detector: str) -> None:
+    mixed = scored(f"detector={detector}", contamination=0.2)
+    assert len(mixed.labels) == 90
+    assert separation(mixed) > 0.5
+
+
+def test_the_robust_estimator_suffers_least_from_contamination() -> None:
+    robust = scored("covariance=min_cov_det", contamination=0.2)
+    plain = scored("covariance=empirical", contamination=0.2)
+    assert separation(robust) > separation(plain)
+
+
+def test_a_contaminating_image_is_fitted() -> None:
+    """The scores of what stays are those of a fit on exactly the rows that the split names."""
+    split = split_catalog(catalog(), Full(), 0.1, seed=0)
+    detector, combination = choose("covariance=ledoit_wolf")
+    result = score(catalog(), features(), split, detector, combination)
+    assert (split.train >= GOOD).sum() == 10
+    scikit_learn = pytest.importorskip("sklearn.covariance")
+    for block, values in features().items():
+        fitted = scikit_learn.LedoitWolf().fit(values[split.train].astype(float))
+        expected = np.sqrt(fitted.mahalanobis(values[split.test].astype(float)))
+        np.testing.assert_allclose(result.blocks[block], expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("combination", CHOICES["combination"])
+def test_every_combination_keeps_the_blocks_scores(combination: str) -> None:
+    result = scored(f"combination={combination}")
+    expected = scored()
+    for block in (0, 3):
+        np.testing.assert_array_equal(result.blocks[block], expected.blocks[block])
+    assert result.dimensions == {0: 6, 3: 9}
+    assert separation(result) > 0.8
+
+
+def test_the_mean_is_the_default() -> None:
+    result = scored()
+    np.testing.assert_allclose(result.combined, (result.blocks[0] + result.blocks[3]) / 2)
+
+
+def test_concatenated_is_a_fit_of_all_blocks_as_one_vector() -> None:
+    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    detector, mean = choose()
+    joined = {7: np.concatenate(list(features().values()), axis=1)}
+    expected = score(catalog(), joined, split, detector, mean).combined
+    np.testing.assert_array_equal(scored("combination=concatenated").combined, expected)
+
+
+def test_standardised_mean_is_by_the_fitted_images() -> None:
+    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    on_fitted = Split(train=split.train, validation=split.validation, test=split.train)
+    detector, mean = choose()
+    fitted = score(catalog(), features(), on_fitted, detector, mean).blocks
+    tested = scored().blocks
+    expected = np.mean([(tested[b] - fitted[b].mean()) / fitted[b].std() for b in (0, 3)], axis=0)
+    result = scored("combination=standardised_mean")
+    np.testing.assert_allclose(result.combined, expected, rtol=1e-10)
+
+
+def test_scores_do_not_depend_on_how_many_rows_are_scored_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = scored().combined
+    monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(scored().combined, expected, rtol=1e-12)
+
+
+def test_a_block_without_a_fit_is_named() -> None:
+    blocks = features() | {5: np.ones((GOOD + ANOMALOUS, 4), dtype=np.float32)}
+    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    with pytest.raises(UserError, match="block 5: 100 samples that do not vary enough"):
+        score(catalog(), blocks, split, *choose())
+
+
+def test_all_blocks_together_are_named_where_they_have_no_fit() -> None:
+    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    twice = {block: features()[0] for block in (0, 1)}
+    chosen = choose("covariance=empirical", "combination=concatenated")
+    with pytest.raises(UserError, match=r"all blocks as one vector: .*some depend linearly"):
+        score(catalog(), twice, split, *chosen)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_image_whose_features_are_not_finite_is_named(wrong: float) -> None:
+    blocks = features()
+    blocks[3][123, 4] = wrong
+    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    with pytest.raises(UserError, match=r"123\.png: its features of block 3 are not finite"):
+        score(catalog(), blocks, split, *choose())

@@ -49,6 +49,16 @@ def test_test_set_is_the_whole_test_folder_in_every_fold() -> None:
         assert len(split.validation) == 2
 
 
+def test_the_data_sets_own_validation_images_are_held_out_in_every_fold() -> None:
+    parts = ["train"] * 10 + ["validation"] * 3 + ["test"] * 2
+    catalog = pd.DataFrame({"split": parts, "label": [0] * 14 + [1]})
+    for fold in (KFold(index=0), KFold(index=4), Full()):
+        split = split_catalog(catalog, fold, share=0.0, seed=0)
+        assert set(split.train) <= set(range(10))
+        assert {10, 11, 12} <= set(split.validation)
+        np.testing.assert_array_equal(split.test, [13, 14])
+
+
 SPLIT = Split(train=np.arange(40), validation=np.arange(40, 50), test=np.arange(50, 100))
 LABELS = np.array([0] * 70 + [1] * 30)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from mlflow.tracking import MlflowClient
 from program import Outcome, Program
 
 DEMO = [
@@ -20,8 +22,6 @@ DEMO = [
 
 
 def recorded(outcome: Outcome) -> list[Any]:
-    from mlflow.tracking import MlflowClient
-
     client = MlflowClient(f"sqlite:///{outcome.folder / 'mlflow.db'}")
     return list(client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id]))
 
@@ -81,3 +81,54 @@ def test_a_store_that_cannot_be_used_is_told_before_any_job(program: Program) ->
     assert outcome.status == 2
     assert outcome.errors.count("tracking.uri=nonsense://x cannot be used") == 1
     assert outcome.runs == []
+
+
+RESUMED = [*DEMO, "resume=true", "covariance=identity,diagonal,ledoit_wolf"]
+
+
+def test_a_resumed_sweep_runs_only_what_had_not_finished(program: Program) -> None:
+    first = program(*RESUMED)
+    assert "3 finished" in first.output
+    client = MlflowClient(f"sqlite:///{first.folder / 'mlflow.db'}")
+    (lost,) = [run for run in recorded(first) if run.data.tags.get("covariance") == "diagonal"]
+    client.update_run(lost.info.run_id, status="RUNNING")
+    second = program(*RESUMED)
+    assert second.status == 0, second.errors
+    assert "2 restored" in second.output
+    assert "1 finished" in second.output
+    covariances = [run.data.tags.get("covariance") for run in recorded(second)]
+    assert covariances.count("diagonal") == 2
+    assert covariances.count("identity") == covariances.count("ledoit_wolf") == 1
+
+
+def test_a_restored_job_has_its_files_and_nests_under_the_new_sweep(program: Program) -> None:
+    first = program(*RESUMED)
+    scores = {run.name: (run / "scores.csv").read_bytes() for run in first.runs}
+    second = program(*RESUMED)
+    newest = max(second.folder.glob("multirun/*/*"))
+    assert {
+        run.name: (newest / run.name / "scores.csv").read_bytes() for run in first.runs
+    } == scores
+    parent, *_ = [run for run in recorded(second) if run.data.tags.get("role") == "sweep"]
+    assert parent.data.metrics["jobs_restored"] == 3
+    children = [run for run in recorded(second) if "covariance" in run.data.tags]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+
+
+def test_a_changed_image_is_no_finished_job(program: Program, tmp_path: Path) -> None:
+    pictures = tmp_path / "goods"
+    source = program(*DEMO, "tracking=none").scores["path"][0]
+    shutil.copytree(Path(source).parents[2], pictures / "wood")
+    own = ["backbone=filterbank", "dataset=folder", f"dataset.root={pictures}", "category=wood",
+           "resume=true", "figures=false"]  # fmt: skip
+    assert "done already" not in program(*own).output
+    assert "done already" in program(*own).output
+    chosen = sorted((pictures / "wood" / "test" / "good").iterdir())
+    shutil.copy(chosen[0], chosen[1])
+    assert "done already" not in program(*own).output
+
+
+def test_resuming_without_a_record_is_refused(program: Program) -> None:
+    outcome = program(*DEMO[1:], "resume=true", "tracking=none")
+    assert outcome.status == 2
+    assert "resume=true" in outcome.errors

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast, get_args
 
 import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gad_bench.data.images import read_image, read_mask
+from gad_bench.data.images import mask_files, read_image, read_mask
 from gad_bench.errors import UserError
 
 GOOD = "good"
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
+SPLITS = get_args(Split)
 
 
 class ImageRow(NamedTuple):
@@ -27,7 +28,7 @@ class ImageRow(NamedTuple):
     split: Split
     label: int  # 0 good, 1 anomalous
     defect: str  # the defect's name, or "good"
-    mask: str  # absolute path of the defect's mask, or "" where there is none
+    mask: str  # absolute path of the defect's mask, or of a folder of them, or "" for none
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,14 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
         source: where they were found, for the errors.
 
     Returns:
-        a table with the columns of `ImageRow` and a RangeIndex: the training images, then the
-        test images, each sorted by path.
+        a table with the columns of `ImageRow` and a RangeIndex: the training images, then those
+        of the data set's own validation, then the test images, each sorted by path.
 
     Raises:
-        UserError: training images, good or anomalous test images are missing, or a mask doesn't
-            fit its image.
+        UserError: training images, good or anomalous test images are missing, an image to learn
+            from is anomalous, or a mask doesn't fit its image.
     """
-    ordered = sorted(rows, key=lambda row: (row.split == "test", row.path))
+    ordered = sorted(rows, key=lambda row: (SPLITS.index(row.split), row.path))
     test_labels = {row.label for row in ordered if row.split == "test"}
     if not ordered or ordered[0].split != "train":
         raise UserError(f"{source} has no training images")
@@ -108,6 +109,8 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
     if 1 not in test_labels:
         raise UserError(f"{source} has no anomalous test images: the AUROC needs some")
     for row in ordered:
+        if row.label and row.split != "test":
+            raise UserError(f"{source}: only test images may be anomalous, not {row.path}")
         if row.mask:
             _check_mask_size(row)
     return pd.DataFrame(ordered, columns=list(ImageRow._fields))
@@ -132,22 +135,24 @@ def category_facts(
 
 def unknown_category(dataset: str, category: str, known: Iterable[str]) -> UserError:
     """Return the error for a category that the data set doesn't have."""
-    return UserError(f"{dataset} has no category {category!r}: choose from {', '.join(known)}")
+    return UserError(
+        f"data set {dataset} has no category {category!r}: choose from {', '.join(known)}"
+    )
 
 
 def _check_mask_size(row: ImageRow) -> None:
     """Compare the sizes in the files' heads, 0.1 ms; decode both only where these don't tell."""
-    size = _size(row.mask)
-    if size is None or size != _size(row.path):
+    size = _size(Path(row.path))
+    if size is None or any(_size(file) != size for file in mask_files(row.mask)):
         read_mask(row.mask, read_image(row.path).shape[:2])
 
 
-def _size(path: str) -> tuple[int, int] | None:
+def _size(path: Path) -> tuple[int, int] | None:
     """Return the size in an image's head, or None where it is damaged or EXIF turns the image."""
     from PIL import ExifTags, Image
 
     try:
-        with Image.open(Path(path)) as image:
+        with Image.open(path) as image:
             tagged = "exif" in image.info or image.format == "TIFF"
             turned = tagged and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
             return None if turned else image.size

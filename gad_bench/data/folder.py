@@ -17,9 +17,9 @@ from gad_bench.data.catalog import (
     unknown_category,
 )
 from gad_bench.data.folders import data_root, list_folders
-from gad_bench.data.good_bad import good_bad_rows
+from gad_bench.data.good_bad import PlainFolders
 from gad_bench.data.mvtec import mvtec_rows
-from gad_bench.data.table import table_rows
+from gad_bench.data.table import Table
 from gad_bench.errors import UserError
 
 HINT = "set dataset.root=PATH to a folder of images, or dataset.csv=FILE to a list of them"
@@ -35,9 +35,10 @@ class Folder:
             category, and so is the root itself where it has one.
         good: plain folders in place of MVTec layout: the folder of good images.
         bad: the folders of anomalous images.
+        mask: the name of an image's mask, beside it in its folder; "*" is the image's stem.
         test_share: share of the images in `good` that is held for the test.
         seed: of that draw.
-        csv: a list of one category's images in place of a folder; its stem is the category.
+        csv: a list of images in place of a folder; its stem is the category where it names none.
         shared: the facts of every category, as `CategoryFacts` has them.
         categories: the facts in which a category differs.
     """
@@ -46,6 +47,7 @@ class Folder:
     root: str | None
     good: str | None
     bad: list[str]
+    mask: str | None
     test_share: float
     seed: int
     csv: str | None
@@ -77,32 +79,36 @@ class Folder:
 
     def _rows(self, place: Path, category: str) -> Iterable[ImageRow]:
         if self.csv:
-            return table_rows(place, category)
+            return _table(place).rows(category)
         if self.good:
-            return good_bad_rows(
-                place,
-                category,
+            plain = PlainFolders(
                 good=self.good,
-                bad=self.bad,
+                bad={folder: folder for folder in self.bad},
+                mask=self.mask,
                 test_share=self.test_share,
                 seed=self.seed,
             )
+            return plain.rows(place, category)
         return mvtec_rows(place, category)
 
     def _place(self, category: str) -> Path:
         places = self._places()
         if category not in places:
-            raise unknown_category(f"data set {self.name}", category, sorted(places))
+            raise unknown_category(self.name, category, sorted(places))
         return places[category]
 
     def _places(self) -> dict[str, Path]:
         """Find each category's folder, or its CSV file."""
         if self.csv:
-            table = Path(self.csv).expanduser().absolute()
-            return {table.stem: table}
+            file = Path(self.csv).expanduser().absolute()
+            return dict.fromkeys(_table(file).categories() or [file.stem], file)
         root = data_root(self.root, self.name, HINT)
         marker = self.good or "train"
         folders = [folder for folder in (root, *list_folders(root)) if (folder / marker).is_dir()]
         if not folders:
             raise UserError(f"neither {root} nor any folder in it has a folder {marker}")
         return {folder.name: folder for folder in folders}
+
+
+def _table(file: Path) -> Table:
+    return Table(file=file, folder=file.parent, columns={})

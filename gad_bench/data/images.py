@@ -50,15 +50,40 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a defect's mask: every pixel that is not black is defective.
 
     Args:
-        path: an image file; in 16 bits, small label numbers count like any other.
+        path: an image file, or a folder of them, whose defective pixels are put together; in 16
+            bits, small label numbers count like any other.
         shape: height and width of the image that the mask belongs to.
 
     Returns:
         bool array of that shape.
 
     Raises:
-        UserError: the file cannot be read, or the mask is of another size than its image.
+        UserError: a file cannot be read, or a mask is of another size than its image.
     """
+    mask = np.zeros(shape, bool)
+    for file in mask_files(path):
+        mask |= _read_mask_file(file, shape)
+    return mask
+
+
+def mask_files(path: str | Path) -> list[Path]:
+    """Return the files of a mask: itself, or the images in it where it is a folder."""
+    mask = Path(path)
+    if not mask.is_dir():
+        return [mask]
+    return sorted(file for file in mask.iterdir() if file.suffix.lower() in SUFFIXES)
+
+
+def is_black(path: Path) -> bool:
+    """Tell whether an image, such as a mask of nothing, is all black.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return not _decode(path).any()
+
+
+def _read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = np.asarray(_decode(path).any(axis=2))
     if mask.shape != tuple(shape):
         (height, width), (image_height, image_width) = mask.shape, shape

@@ -1,53 +1,100 @@
-"""A CSV file that lists images: path,label,split and, where known, defect and mask."""
+"""A CSV file that lists images: path,label,split and, where known, category, defect and mask."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from gad_bench.data.catalog import GOOD, ImageRow, Split
+from gad_bench.data.category_folders import CategoryFolders
 from gad_bench.errors import UserError
 
 REQUIRED = ("path", "label", "split")
-LABELS = {"0": 0, "good": 0, "normal": 0, "1": 1, "bad": 1, "anomalous": 1}
-SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
+OPTIONAL = ("category", "defect", "mask")
+LABELS = {"0": 0, "good": 0, "normal": 0, "1": 1, "bad": 1, "anomaly": 1, "anomalous": 1}
+SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 UNNAMED_DEFECT = "anomalous"
 
 
-def table_rows(table: Path, category: str) -> Iterator[ImageRow]:
-    """Yield the images that a CSV file lists; its paths are relative to its own folder.
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A CSV file, its columns' own names, and the folder that its paths start from."""
 
-    Raises:
-        UserError: a column or an image is missing, a value is unknown or contradicts another, or
-            an image is listed twice; names the file and the line.
+    file: Path
+    folder: Path
+    columns: Mapping[str, str]
+
+    def categories(self) -> list[str]:
+        """Return the categories that the file names, sorted; none where it has no such column.
+
+        Raises:
+            UserError: the file cannot be read, or only some lines name a category.
+        """
+        lines = {line.text("category"): line for line in self._lines()}
+        if "" in lines and len(lines) > 1:
+            raise lines[""].error("category is empty")
+        return sorted(lines.keys() - {""})
+
+    def rows(self, category: str) -> Iterator[ImageRow]:
+        """Yield the images that the file lists: a category's, or all where it names none.
+
+        Raises:
+            UserError: a column or an image is missing, a value is unknown or contradicts another,
+                or an image is listed twice; names the file and the line.
+        """
+        listed: dict[str, int] = {}
+        for line in self._lines():
+            if line.text("category") not in ("", category):
+                continue
+            row = line.row(category)
+            first = listed.setdefault(row.path, line.number)
+            if first != line.number:
+                raise line.error(f"{row.path} is listed already, in line {first}")
+            yield row
+
+    def _lines(self) -> Iterator[_Line]:
+        try:
+            with self.file.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, skipinitialspace=True)
+                self._check_columns(reader.fieldnames or [])
+                for record in reader:
+                    yield _Line(self, reader.line_num, record)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{self.file} cannot be read as CSV in UTF-8: {error}") from error
+
+    def _check_columns(self, found: Sequence[str]) -> None:
+        needed = [self.columns.get(name, name) for name in REQUIRED]
+        missing = [name for name in needed if name not in found]
+        if missing:
+            optional = [self.columns.get(name, name) for name in OPTIONAL]
+            raise UserError(
+                f"{self.file} has no column {', '.join(missing)}: its first line must name "
+                f"{','.join(needed)}[,{','.join(optional)}], separated by commas; "
+                f"it names {', '.join(found)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(CategoryFolders):
+    """A data set of known categories with one CSV file that lists their images.
+
+    Attributes:
+        table: the file, within the root.
+        columns: what it calls path, label, split, category, defect and mask, where it has another
+            name for them.
     """
-    lines: dict[str, int] = {}
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            _check_columns(table, reader.fieldnames or [])
-            for record in reader:
-                line = _Line(table, reader.line_num, record)
-                row = line.row(category)
-                first = lines.setdefault(row.path, line.number)
-                if first != line.number:
-                    raise line.error(f"{row.path} is listed already, in line {first}")
-                yield row
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{table} cannot be read as CSV in UTF-8: {error}") from error
 
+    table: str
+    columns: dict[str, str]
 
-def _check_columns(table: Path, columns: Sequence[str]) -> None:
-    missing = [name for name in REQUIRED if name not in columns]
-    if missing:
-        raise UserError(
-            f"{table} has no column {', '.join(missing)}: its first line must name "
-            f"path,label,split[,defect,mask], separated by commas; it names {', '.join(columns)}"
-        )
+    def rows(self, folder: Path, category: str) -> Iterator[ImageRow]:
+        """Yield the images that the file lists for a category."""
+        root = folder.parent
+        return Table(file=root / self.table, folder=root, columns=self.columns).rows(category)
 
 
 Choice = TypeVar("Choice")
@@ -57,24 +104,24 @@ Choice = TypeVar("Choice")
 class _Line:
     """One line of the table, and where it stands."""
 
-    table: Path
+    table: Table
     number: int
     record: dict[str, Any]
 
     def row(self, category: str) -> ImageRow:
-        if not self._text("path"):
+        if not self.text("path"):
             raise self.error("path is empty")
         label = self._choice("label", LABELS)
         split = self._choice("split", SPLITS)
-        defect, mask = self._text("defect"), self._text("mask")
+        defect, mask = self.text("defect"), self.text("mask")
         if label == 0 and (mask or defect not in ("", GOOD)):
             raise self.error("a good image has no defect and no mask")
-        if label == 1 and split == "train":
-            raise self.error("training images must be good (contamination= adds anomalous ones)")
+        if label == 1 and split != "test":
+            raise self.error("only test images may be anomalous (contamination= moves some)")
         if label == 1 and defect == GOOD:
             raise self.error("an anomalous image's defect cannot be 'good'")
         return ImageRow(
-            path=self._file(self._text("path")),
+            path=self._file(self.text("path")),
             category=category,
             split=split,
             label=label,
@@ -83,19 +130,20 @@ class _Line:
         )
 
     def error(self, reason: str) -> UserError:
-        return UserError(f"{self.table}, line {self.number}: {reason}")
+        return UserError(f"{self.table.file}, line {self.number}: {reason}")
 
-    def _text(self, column: str) -> str:
-        return (self.record.get(column) or "").strip()
+    def text(self, column: str) -> str:
+        """Return what the line has in one of our columns, "" where it has nothing."""
+        return (self.record.get(self.table.columns.get(column, column)) or "").strip()
 
     def _choice(self, column: str, choices: dict[str, Choice]) -> Choice:
-        value = self._text(column)
+        value = self.text(column)
         if value.lower() not in choices:
             raise self.error(f"{column} is {value!r}: it must be one of {', '.join(choices)}")
         return choices[value.lower()]
 
     def _file(self, name: str) -> str:
-        path = Path(os.path.normpath(self.table.parent.absolute() / name))
+        path = Path(os.path.normpath(self.table.folder.absolute() / name))
         if not path.is_file():
             raise self.error(f"there is no file {path}")
         return str(path)

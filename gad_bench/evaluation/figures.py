@@ -21,6 +21,7 @@ DPI = 110
 BINS = 30
 STRETCHED = 4  # a score is far out beyond this many medians
 ROOM_FOR_A_NAME = 0.05  # share of an axis
+CELL, GAP, TITLE, NAME = 100.0, 4.0, 12.0, 24.0  # of the contact sheet, in units of its own
 
 
 class Panel(NamedTuple):
@@ -90,23 +91,35 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
 
 
 def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> Figure:
-    """Draw rows of images, each row with its name."""
+    """Draw rows of images, each row with its name.
+
+    All in one plot: a plot for each image takes matplotlib ten times as long.
+    """
     columns = max(len(panels) for panels in rows.values())
-    figure, grid = _figure(len(rows), columns, size=(1.7 * columns + 0.6, 2.05 * len(rows)))
-    for axes_row, (name, panels) in zip(
-        np.reshape(grid, (len(rows), columns)), rows.items(), strict=True
-    ):
-        for axes in axes_row:
-            axes.set_axis_off()
-        for axes, panel in zip(axes_row, panels, strict=False):
-            axes.imshow(panel.picture)
-            axes.set(box_aspect=1, adjustable="datalim")
-            colour = ANOMALOUS if panel.anomalous else GOOD
-            axes.set_title(panel.title, fontsize=7, color=colour)
-        axes_row[0].text(
-            -0.08, 0.5, name, rotation=90, ha="right", va="center", transform=axes_row[0].transAxes
-        )
+    width, height = CELL * columns + NAME, (CELL + TITLE) * len(rows)
+    figure = Figure(figsize=(width / CELL * 1.7, height / CELL * 1.7), dpi=DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-NAME, width - NAME), ylim=(height, 0))
+    axes.set_axis_off()
+    for row, (name, panels) in enumerate(rows.items()):
+        top = row * (CELL + TITLE) + TITLE
+        axes.text(-NAME / 2, top + CELL / 2, name, rotation=90, ha="center", va="center")
+        for column, panel in enumerate(panels):
+            _place(axes, panel, column * CELL, top)
     return figure
+
+
+def _place(axes: Axes, panel: Panel, left: float, top: float) -> None:
+    """Draw an image as large as its cell allows, its title above it."""
+    height, width = panel.picture.shape[:2]
+    scale = (CELL - GAP) / max(height, width)
+    middle, bottom = left + CELL / 2, top + CELL - GAP
+    half = width * scale / 2
+    extent = (middle - half, middle + half, bottom, bottom - height * scale)
+    axes.imshow(panel.picture, extent=extent, aspect="auto")
+    colour = ANOMALOUS if panel.anomalous else GOOD
+    axes.text(middle, bottom - height * scale - GAP, panel.title, ha="center", size=7, color=colour)
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from gad_bench.data.images import read_image
 from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime
-from gad_bench.features.threads import thread_count
+from gad_bench.threads import thread_count
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 def extract(
-    paths: Sequence[str],
+    images: Sequence[Callable[[], Pixels]],
     *,
     backbone: Backbone,
     runtime: Runtime,
@@ -32,7 +32,9 @@ def extract(
     batch_size: int,
     device: str,
 ) -> Iterator[tuple[Features, ...]]:
-    """Yield the features of the images, in order, a batch at a time.
+    """Yield the features of images, in order, a batch at a time.
+
+    Each image is read by a call, on one of several threads, that gives uint8 [S, S, 3] RGB.
 
     Each batch is a tuple of float32 [batch, D_i], one per block 0..deepest. While a batch is with
     the caller the next is in the model and those after it are being read.
@@ -41,14 +43,13 @@ def extract(
         UserError: names the image that cannot be read, or what is wrong with the backbone.
     """
     model = _ready_model(backbone, runtime, deepest, device)
-    size = backbone.image_size()
     with (
         _threads(thread_count()) as readers,
         _threads(1) as runner,
-        tqdm(total=len(paths), desc=backbone.name, unit="image", disable=None) as progress,
+        tqdm(total=len(images), desc=backbone.name, unit="image", disable=None) as progress,
     ):
-        images = _ahead(readers, lambda path: read_square(path, size), paths, 2 * batch_size)
-        for features in _ahead(runner, model, _batches(images, batch_size), 1):
+        read = _ahead(readers, lambda image: image(), images, 2 * batch_size)
+        for features in _ahead(runner, model, _batches(read, batch_size), 1):
             progress.update(len(features[0]))
             yield tuple(features)
 

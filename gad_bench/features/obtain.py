@@ -2,65 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
-
-from gad_bench.data.fingerprint import fingerprint
+from gad_bench.data.augmentation import Augmentation
+from gad_bench.data.catalog import CategoryFacts
+from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.extraction import READING, extract
-from gad_bench.features.interface import Backbone, Features, Runtime
+from gad_bench.features.extraction import READING, extract, read_square
+from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
 
 
-def obtain(
-    paths: Sequence[str],
-    backbone: Backbone,
-    blocks: Blocks,
-    runtime: Runtime,
-    config: DictConfig,
-    about: Mapping[str, str],
-) -> StoredFeatures:
-    """Return the features of images, in order, by block.
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """Gives the features of images by one backbone.
 
-    Args:
-        paths: the image files.
+    Attributes:
         backbone: what makes the features.
         blocks: those of its blocks that are wanted.
         runtime: what carries the backbone out.
-        config: its `device`, `batch_size` and `cache_dir`.
+        device: where.
+        batch_size: images a pass through the backbone.
+        cache_dir: the folder that holds the store.
         about: what to tell people who list the store.
-
-    Raises:
-        UserError: an image, the weights or the store cannot be used.
     """
-    folder = Path(config.cache_dir).expanduser()
-    images = fingerprint(paths, folder)
-    facts = {
-        "reading": READING,
-        "backbone": backbone.facts(),
-        "runtime": runtime.facts(config.device),
-    }
 
-    def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
-        done = 0
-        for batch in extract(
-            [paths[row] for row in rows],
-            backbone=backbone,
-            runtime=runtime,
-            deepest=deepest,
-            batch_size=config.batch_size,
-            device=config.device,
-        ):
-            count = len(batch[0])
-            images.require_unchanged(rows[done : done + count])
-            done += count
-            yield batch
+    backbone: Backbone
+    blocks: Blocks
+    runtime: Runtime
+    device: str
+    batch_size: int
+    cache_dir: str
+    about: Mapping[str, str]
 
-    return FeatureStore(folder).get(
-        Recipe(facts, images.digests),
-        blocks=blocks.of(backbone.block_count()),
-        about=about,
-        extract=extract_rows,
-    )
+    def facts(self) -> dict[str, Any]:
+        """Return, as JSON values, everything but the images that changes a feature."""
+        return {
+            "reading": READING,
+            "backbone": dict(self.backbone.facts()),
+            "runtime": dict(self.runtime.facts(self.device)),
+        }
+
+    def wanted_blocks(self) -> list[int]:
+        """Return the blocks' numbers, in rising order.
+
+        Raises:
+            UserError: the backbone has no such block.
+        """
+        return self.blocks.of(self.backbone.block_count())
+
+    def fingerprint(self, paths: Sequence[str]) -> Fingerprint:
+        """Return the digests of the images' content.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        return fingerprint(paths, self._folder)
+
+    def features(self, paths: Sequence[str]) -> StoredFeatures:
+        """Return the features of images [images, D_i] by block, in order.
+
+        Raises:
+            UserError: an image, the weights or the store cannot be used.
+        """
+        images = self.fingerprint(paths)
+        size = self.backbone.image_size()
+        readers = [partial(read_square, path, size) for path in paths]
+        return self._get(images, {}, 1, readers.__getitem__)
+
+    def augmented(
+        self, paths: Sequence[str], augmentation: Augmentation, category: CategoryFacts
+    ) -> StoredFeatures:
+        """Return the features of augmented images [images * passes, D_i] by block.
+
+        An image's passes are adjacent, so that it is decoded once for many of them.
+
+        Raises:
+            UserError: an image, the weights or the store cannot be used.
+        """
+        images = self.fingerprint(paths)
+        size = self.backbone.image_size()
+
+        def reader(row: int) -> Callable[[], Pixels]:
+            number, augmented_pass = divmod(row, augmentation.passes)
+            path, digest = paths[number], images.digests[number]
+            return lambda: augmentation.augment(
+                _read_once(path, size, digest), digest, augmented_pass, category
+            )
+
+        facts = {"augmentation": dict(augmentation.facts(category))}
+        return self._get(images, facts, augmentation.passes, reader)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.cache_dir).expanduser()
+
+    def _get(
+        self,
+        images: Fingerprint,
+        facts: Mapping[str, Any],
+        passes: int,
+        reader: Callable[[int], Callable[[], Pixels]],
+    ) -> StoredFeatures:
+        def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
+            done = 0
+            for batch in extract(
+                [reader(row) for row in rows],
+                backbone=self.backbone,
+                runtime=self.runtime,
+                deepest=deepest,
+                batch_size=self.batch_size,
+                device=self.device,
+            ):
+                count = len(batch[0])
+                images.require_unchanged({row // passes for row in rows[done : done + count]})
+                done += count
+                yield batch
+
+        return FeatureStore(self._folder).get(
+            Recipe({**self.facts(), **facts}, images.digests, passes),
+            blocks=self.wanted_blocks(),
+            about=self.about,
+            extract=extract_rows,
+        )
+
+
+@lru_cache(maxsize=4)
+def _read_once(path: str, size: int, digest: str) -> Pixels:  # noqa: ARG001 - the cache's key
+    """Read an image that many passes need one after the other; nobody may change it in place."""
+    pixels = read_square(path, size)
+    pixels.flags.writeable = False
+    return pixels

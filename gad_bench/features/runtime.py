@@ -13,7 +13,7 @@ import numpy as np
 from gad_bench.errors import UserError
 from gad_bench.features.device import resolve_device
 from gad_bench.features.interface import Features, Model, Pixels
-from gad_bench.features.threads import thread_count
+from gad_bench.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino

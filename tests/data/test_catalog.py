@@ -50,6 +50,12 @@ def test_each_part_must_have_images(missing: int, message: str) -> None:
         make_catalog([row for number, row in enumerate(SOUND) if number != missing], "nut")
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_an_anomalous_image_to_learn_from_is_refused(split: Split) -> None:
+    with pytest.raises(UserError, match="nut: only test images may be anomalous, not d"):
+        make_catalog([*SOUND, row("d", split, 1)], "nut")
+
+
 def picture(path: Path, width: int, height: int, orientation: int = 1) -> str:
     image = Image.fromarray(np.zeros((height, width, 3), np.uint8))
     exif = image.getexif()

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "root": None,
     "good": None,
     "bad": [],
+    "mask": None,
     "test_share": 0.3,
     "seed": 0,
     "csv": None,
@@ -151,6 +152,15 @@ def test_a_good_folder_that_is_not_there_is_named(tree: Tree) -> None:
         data.catalog("nut")
 
 
+def test_masks_may_lie_beside_the_images_of_plain_folders(tree: Tree) -> None:
+    root = tree(*(f"ok/{n}.png" for n in range(4)), "nok/a.png", "nok/a_mask.png", "nok/b.png")
+    data = folder(root=root, good="ok", bad=["nok"], mask="*_mask.png")
+    catalog = data.catalog(root.name)
+    anomalous = catalog[catalog["label"] == 1]
+    assert list(anomalous["path"]) == [str(root / "nok/a.png"), str(root / "nok/b.png")]
+    assert list(anomalous["mask"]) == [str(root / "nok/a_mask.png"), ""]
+
+
 # CSV
 
 HEAD = "path,label,split,defect,mask\n"
@@ -176,6 +186,26 @@ def test_a_csv_lists_a_category_that_is_named_as_its_file(tree: Tree) -> None:
     ]
     read = catalog[["path", "split", "label", "defect", "mask"]].itertuples(index=False, name=None)
     assert [(Path(row[0]).name, *row[1:]) for row in read] == expected
+
+
+def test_a_csv_may_list_several_categories(tree: Tree) -> None:
+    lines = "{0}.png,0,train,{1}\nb.png,0,test,{1}\nc.png,1,test,{1}\n"
+    text = "path,label,split,category\n" + lines.format("a", "nut") + lines.format("d", "bolt")
+    data = folder(csv=table(tree, text))
+    assert data.category_names() == ["bolt", "nut"]
+    assert [Path(path).name for path in data.catalog("bolt")["path"]] == ["d.png", "b.png", "c.png"]
+
+
+def test_a_csv_that_names_the_category_of_some_lines_alone_is_refused(tree: Tree) -> None:
+    text = "path,label,split,category\na.png,0,train,nut\nb.png,0,test,\n"
+    with pytest.raises(UserError, match=r"nut\.csv, line 3: category is empty"):
+        folder(csv=table(tree, text)).category_names()
+
+
+def test_a_csv_may_hold_images_for_validation(tree: Tree) -> None:
+    text = "path,label,split\na.png,0,train\nd.png,0,validation\nb.png,0,test\nc.png,1,test\n"
+    catalog = folder(csv=table(tree, text)).catalog("nut")
+    assert list(catalog["split"]) == ["train", "validation", "test", "test"]
 
 
 @pytest.mark.parametrize(
@@ -204,8 +234,9 @@ def test_a_byte_order_mark_as_excel_writes_it_is_no_part_of_the_first_column(tre
         (HEAD + "x.png,0,train,,\n", r"nut\.csv, line 2: there is no file .*/x\.png"),
         (HEAD + ",0,train,,\n", "line 2: path is empty"),
         (HEAD + "a.png,0,train\nb.png,maybe,test,,\n", "line 3: label is 'maybe': .* one of 0,"),
-        (HEAD + "a.png,0,valid,,\n", "line 2: split is 'valid': it must be one of train, test"),
-        (HEAD + "a.png,1,train,,\n", "line 2: training images must be good"),
+        (HEAD + "a.png,0,valid,,\n", "line 2: split is 'valid': it must be one of train, val"),
+        (HEAD + "a.png,1,train,,\n", "line 2: only test images may be anomalous"),
+        (HEAD + "a.png,1,validation,,\n", "line 2: only test images may be anomalous"),
         (HEAD + "a.png,0,test,scratch,\n", "line 2: a good image has no defect and no mask"),
         (HEAD + "a.png,0,test,,m.png\n", "line 2: a good image has no defect and no mask"),
         (HEAD + "a.png,1,test,good,\n", "line 2: an anomalous image's defect cannot be 'good'"),

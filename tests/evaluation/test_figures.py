@@ -122,8 +122,12 @@ def test_the_contact_sheet_shows_a_row_of_images_with_their_titles() -> None:
     wide, high = np.zeros((20, 90, 3), np.uint8), np.zeros((90, 20, 3), np.uint8)
     panels = [Panel(wide, "good  1.00", False), Panel(high, "crack  12.3", True)]
     figure = draw_contact_sheet({"first": panels, "second, shorter": panels[:1]})
-    titles = [axes.title for axes in figure.axes]
-    shown = [title.get_text() for title in titles]
-    assert shown == ["good  1.00", "crack  12.3", "good  1.00", ""]
-    assert [to_rgb(title.get_color()) for title in titles[:2]] == [to_rgb(GOOD), to_rgb(ANOMALOUS)]
+    (axes,) = figure.axes
+    named = [text.get_text() for text in axes.texts]
+    assert named == ["first", "good  1.00", "crack  12.3", "second, shorter", "good  1.00"]
+    assert [to_rgb(axes.texts[i].get_color()) for i in (1, 2)] == [to_rgb(GOOD), to_rgb(ANOMALOUS)]
+    sides = [
+        np.ptp(image.get_extent()[:2]) / np.ptp(image.get_extent()[2:]) for image in axes.images
+    ]
+    assert sides == pytest.approx([90 / 20, 20 / 90, 90 / 20])
     assert_readable(figure)

@@ -4,6 +4,7 @@ import io
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gad_bench.errors import UserError
-from gad_bench.features.extraction import extract
+from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 
@@ -23,7 +24,7 @@ def start(
     paths: Sequence[str], batch_size: int = 4, runtime: TorchRuntime | OpenVinoRuntime | None = None
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
     return extract(
-        paths,
+        [partial(read_square, path, BANK.image_size()) for path in paths],
         backbone=BANK,
         runtime=runtime or TorchRuntime(),
         deepest=2,

@@ -89,7 +89,7 @@ class Demo:
     def _require(self, category: str) -> None:
         if category not in self.categories or category not in PRODUCTS:
             known = [name for name in self.categories if name in PRODUCTS]
-            raise unknown_category(f"data set {self.name}", category, known)
+            raise unknown_category(self.name, category, known)
 
     def _draw_once(self, folder: Path, category: str) -> None:
         """Draw the category into a temporary folder and rename it: it is whole or absent."""

@@ -1,0 +1,48 @@
+"""What a run's result depends on, as one digest: two runs of the same key are the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.components import Components
+from gad_bench.features.obtain import FeatureSource
+from gad_bench.split import Split
+
+MODEL = ("normalisation", "reduction", "covariance", "detector", "combination")
+
+
+def result_key(
+    config: DictConfig,
+    parts: Components,
+    catalog: pd.DataFrame,
+    split: Split,
+    source: FeatureSource,
+) -> str:
+    """Return the SHA-256 of everything that changes a run's numbers, and of nothing else.
+
+    So neither the folders' names, nor the batch size, nor the tracking are part of it.
+
+    Raises:
+        UserError: an image or the weights cannot be read.
+    """
+    category = parts.dataset.facts(config.category)
+    facts = {
+        "version": version("gad_bench"),
+        "features": source.facts(),
+        "blocks": source.wanted_blocks(),
+        "images": list(source.fingerprint(list(catalog["path"])).digests),
+        "defects": list(catalog["defect"]),
+        "fitted": split.train.tolist(),
+        "tested": split.test.tolist(),
+        "passes": parts.augmentation.passes,
+        "augmentation": dict(parts.augmentation.facts(category)),
+        "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},
+        "seed": config.seed,
+    }
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

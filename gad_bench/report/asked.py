@@ -1,0 +1,103 @@
+"""What a sweep asked for: every job of its product, by its overrides."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.config import register
+from gad_bench.paths import config_folder
+from gad_bench.report.keys import run_keys
+
+log = logging.getLogger(__name__)
+
+SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+PLAIN = ("category", "fold.index")  # what changes no other key
+
+Job = tuple[str, ...]
+
+
+def asked_jobs(multirun: Path) -> list[Job]:
+    """Return the overrides of each job that a sweep asked for.
+
+    Other sweepers than Hydra's basic one choose their jobs as they go: these give an empty list.
+
+    Args:
+        multirun: the sweep's `multirun.yaml`.
+    """
+    register()
+    config = _load(multirun)
+    if config.hydra.sweeper._target_ != SWEEPER:
+        return []
+    try:
+        params = dict((config.hydra.sweeper.params or {}).items())
+    except Exception as error:
+        log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
+        return []
+    lines = [f"{key}={value}" for key, value in params.items()]
+    parsed = _parse([*lines, *config.hydra.overrides.task])
+    return list(product(*{one.get_key_element(): _choices(one) for one in parsed}.values()))
+
+
+def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str]]:
+    """Yield the keys of jobs that never started, as their config would have had them."""
+    if not jobs:
+        return
+    search = _search_path(_load(multirun))
+
+    @cache
+    def compose_once(overrides: Job) -> dict[str, str]:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config = compose("config", [*overrides, *search], return_hydra_config=True)
+        choices = dict(config.hydra.runtime.choices)
+        return run_keys(_without_hydra(config), choices)
+
+    for job in jobs:
+        parsed = _parse(job)
+        plain = {one.key_or_group: _text(one) for one in parsed if one.key_or_group in PLAIN}
+        rest = tuple(one.input_line for one in parsed if one.key_or_group not in PLAIN)
+        keys = compose_once(rest) | plain
+        yield keys | {"fold": keys.get("fold.index", keys["fold"])}
+
+
+def _load(multirun: Path) -> DictConfig:
+    return cast("DictConfig", OmegaConf.load(multirun))
+
+
+def _without_hydra(config: DictConfig) -> dict[str, Any]:
+    """Return a config as Hydra writes it to a run's folder, its references unresolved."""
+    nested = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))
+    return {key: value for key, value in nested.items() if key != "hydra"}
+
+
+def _parse(lines: Sequence[str]) -> list[Override]:
+    return OverridesParser.create().parse_overrides(list(lines))
+
+
+def _choices(override: Override) -> list[str]:
+    """Return the override of each choice, as Hydra's basic sweeper writes it."""
+    key = override.get_key_element()
+    if override.is_sweep_override():
+        return [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return [f"{key}={override.get_value_element_as_str()}"]
+
+
+def _text(override: Override) -> str:
+    value = override.value()
+    return value.text if isinstance(value, QuotedString) else str(value)
+
+
+def _search_path(config: DictConfig) -> list[str]:
+    """Return the override that adds the user's own --config-dir."""
+    sources = config.hydra.runtime.config_sources
+    own = [f"file://{source.path}" for source in sources if source.provider == "command-line"]
+    return [f"hydra.searchpath=[{','.join(own)}]"] if own else []

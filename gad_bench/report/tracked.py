@@ -1,0 +1,129 @@
+"""Runs read from MLflow, with those that are missing from the product of what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gad_bench.errors import UserError
+from gad_bench.report.runs import Run, Setting, Status
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+PAGE = 1000  # runs a request
+FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
+
+
+def read_tracked(uri: str, experiment: str) -> list[Run]:
+    """Return every run of an MLflow experiment, and those that its product lacks.
+
+    Raises:
+        UserError: the store cannot be read, or has no such experiment, or no run in it.
+    """
+    runs = [
+        _read_run(run)
+        for run in reversed(list(_search(uri, experiment)))
+        if "category" in run.data.tags
+    ]
+    if not runs:
+        raise UserError(f"experiment {experiment} of {uri} holds no run of gad_bench")
+    return runs + list(missing_from_product(runs))
+
+
+def missing_from_product(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield the runs that each setting lacks of its data set's categories and its kind of folds."""
+    there = list(runs)
+    settings: dict[Setting, Run] = {run.setting: run for run in there}
+    categories: dict[str, dict[str, Run]] = {}
+    folds: dict[object, dict[str, Run]] = {}
+    done = {(run.setting, run.keys["category"], run.keys["fold"]) for run in there}
+    for run in there:
+        categories.setdefault(run.keys["dataset"], {})[run.keys["category"]] = run
+        folds.setdefault(_fold_kind(run.keys), {})[run.keys["fold"]] = run
+    for setting, run in settings.items():
+        for category, alike in categories[run.keys["dataset"]].items():
+            for fold, numbered in folds[_fold_kind(run.keys)].items():
+                if (setting, category, fold) not in done:
+                    yield _missing(run.keys, alike.keys, numbered.keys)
+
+
+def _missing(
+    setting: Mapping[str, str], alike: Mapping[str, str], numbered: Mapping[str, str]
+) -> Run:
+    """Return the place of a run: one's setting, another's category, a third's fold."""
+    facts = "dataset.categories."
+    keys = {key: value for key, value in setting.items() if not key.startswith(facts)}
+    keys |= {key: value for key, value in alike.items() if key.startswith(facts)}
+    keys |= {"category": alike["category"], "fold": numbered["fold"]}
+    if "fold.index" in numbered:
+        keys["fold.index"] = numbered["fold.index"]
+    return Run(keys=keys, status=Status.MISSING, reason="never recorded")
+
+
+def _fold_kind(keys: Mapping[str, str]) -> object:
+    return tuple(
+        (key, value)
+        for key, value in sorted(keys.items())
+        if key.startswith("fold.") and key != "fold.index"
+    )
+
+
+def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
+    tags = {key: value for key, value in run.data.tags.items() if _is_key(key)}
+    place = f"MLflow run {run.info.run_id}"
+    ended = (run.info.end_time or run.info.start_time or 0) / 1000
+    keys = {**run.data.params, **tags}
+    if run.info.status in FINISHED:
+        metrics = dict(run.data.metrics)
+        return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)
+    failed = run.info.status in FAILED
+    return Run(
+        keys=keys,
+        status=Status.FAILED if failed else Status.MISSING,
+        ended=ended,
+        place=place,
+        reason=run.data.tags.get("error", run.info.status.lower()),
+    )
+
+
+def _is_key(tag: str) -> bool:
+    """Tell whether a tag is a group's choice, not MLflow's own, a version or a fact of the run."""
+    return "." not in tag and tag not in ("sweep", "job_key", "error")
+
+
+def _search(uri: str, experiment: str) -> Iterator[Any]:
+    """Yield an experiment's runs, the newest first."""
+    from mlflow.tracking import MlflowClient
+
+    _require_database(uri)
+    try:
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"tracking store {uri} cannot be read: {reason}") from error
+    if found is None:
+        names = ", ".join(one.name for one in client.search_experiments())
+        raise UserError(f"{uri} has no experiment {experiment!r}: choose from {names}")
+    yield from _pages(client, found.experiment_id)
+
+
+def _require_database(uri: str) -> None:
+    """Refuse a database file that isn't there, which MLflow would make."""
+    parts = urlsplit(uri)
+    database = Path(parts.path.removeprefix("/"))
+    if parts.scheme.startswith("sqlite") and not database.is_file():
+        raise UserError(f"there is no MLflow database {database.absolute()}")
+
+
+def _pages(client: MlflowClient, experiment_id: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

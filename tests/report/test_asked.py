@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from gad_bench.report.asked import asked_jobs, composed_keys
+from gad_bench.report.folders import read_folder
+
+TINY = ("dataset=demo", "backbone=filterbank")
+
+
+def test_the_jobs_are_the_product_of_what_the_command_line_sweeps(
+    tmp_path: Path, sweep_folder: Any
+) -> None:
+    sweep = sweep_folder(tmp_path / "s", "category=wood,fabric", "fold.index=range(2)", *TINY)
+    assert asked_jobs(sweep.path / "multirun.yaml") == [
+        (f"category={category}", f"fold.index={fold}", *TINY)
+        for category in ("wood", "fabric")
+        for fold in (0, 1)
+    ]
+
+
+def test_the_command_line_stands_above_an_experiments_own_sweep(
+    tmp_path: Path, sweep_folder: Any
+) -> None:
+    task = ("experiment=table1", "covariance=oas", "category=wood", *TINY)
+    jobs = asked_jobs(sweep_folder(tmp_path / "s", *task).path / "multirun.yaml")
+    assert len(jobs) == 5
+    assert set(jobs[3]) == {*task, "fold.index=3"}
+
+
+def test_another_sweeper_tells_nothing_of_its_jobs(tmp_path: Path, sweep_folder: Any) -> None:
+    multirun = sweep_folder(tmp_path / "s", "category=wood,fabric", *TINY).path / "multirun.yaml"
+    config = OmegaConf.load(multirun)
+    config.hydra.sweeper._target_ = "hydra_plugins.optuna.OptunaSweeper"
+    OmegaConf.save(config, multirun)
+    assert asked_jobs(multirun) == []
+
+
+def test_a_data_set_that_has_gone_is_said(
+    tmp_path: Path, sweep_folder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "images"
+    (root / "bolt" / "train").mkdir(parents=True)
+    task = ("experiment=table1", "dataset=folder", f"dataset.root={root}", "backbone=filterbank")
+    multirun = sweep_folder(tmp_path / "s", *task).path / "multirun.yaml"
+    assert len(asked_jobs(multirun)) == 15
+    (root / "bolt" / "train").rmdir()
+    assert asked_jobs(multirun) == []
+    assert "cannot be told" in caplog.text
+
+
+def test_a_job_that_never_started_has_the_keys_that_it_would_have_had(
+    tmp_path: Path, sweep_folder: Any
+) -> None:
+    job = ("category=wood", "fold.index=3", "experiment=table3", "variant=npca_999", *TINY)
+    sweep = sweep_folder(tmp_path / "s", *job)
+    (keys,) = composed_keys(sweep.path / "multirun.yaml", [job])
+    sweep.add(0, *job, metrics={"auroc": 0.9})
+    (run,) = read_folder(sweep.path)
+    assert keys == run.keys
+    assert (keys["reduction"], keys["reduction.threshold"]) == ("npca", "0.999")
+
+
+def test_a_category_may_have_any_name(tmp_path: Path, sweep_folder: Any) -> None:
+    root = tmp_path / "images"
+    names = ["007", "it's, new", "my part (1)", "true"]
+    for name in names:
+        (root / name / "train").mkdir(parents=True)
+    task = ("experiment=table1", "dataset=folder", f"dataset.root={root}", "fold.index=0")
+    sweep = sweep_folder(tmp_path / "s", *task, "backbone=filterbank", "covariance=oas")
+    multirun = sweep.path / "multirun.yaml"
+    keys = composed_keys(multirun, asked_jobs(multirun))
+    assert [own["category"] for own in keys] == names

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gad_bench.report.page import render_page
+from gad_bench.report.report import Report, Request, make_report
+from gad_bench.report.runs import Run, Status
+
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, and checks that its elements are closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.opened: list[str] = []
+        self.seen: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        if tag not in VOID:
+            self.opened.append(tag)
+        for name, value in attributes:
+            own = (value or "").startswith(("#", "data:"))
+            if name in ("src", "href", "xlink:href", "srcset", "action") and not own:
+                self.fetched.append(f"{tag} {name}={value}")
+            if name == "id":
+                self.ids.append(value or "")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.opened.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(report: Report) -> Page:
+    page = Page()
+    page.feed(render_page(report))
+    assert page.opened == []
+    return page
+
+
+@pytest.fixture
+def runs(run_of: Any) -> list[Run]:
+    """Three estimators on twelve categories and two folds, one of them failed once."""
+    generator = np.random.default_rng(0)
+    runs = []
+    for covariance, level in (("identity", 0.6), ("oas", 0.75), ("ledoit_wolf", 0.77)):
+        for category in map(str, range(12)):
+            for fold in (0, 1):
+                auroc = level + 0.1 * generator.random()
+                metrics = {f"auroc_block_{block}": auroc for block in range(3)}
+                metrics |= {"auroc": auroc, "auroc_ci_low": auroc - 0.1, "auroc_ci_high": auroc}
+                metrics |= {
+                    f"{rate}_sigma_{s}_block_0": 1 / s for rate in ("fpr", "tpr") for s in (1, 2)
+                }
+                runs.append(run_of(category, fold, metrics=metrics, covariance=covariance))
+    runs[5] = run_of("2", 1, status=Status.FAILED, covariance="identity")
+    return runs
+
+
+def test_the_page_fetches_nothing(runs: list[Run]) -> None:
+    html = render_page(make_report(runs, Request(where={}), "here"))
+    assert parsed(make_report(runs, Request(where={}), "here")).fetched == []
+    assert not re.search(r"@import|url\((?!#)|fetch\(|<link|https?://", html)
+
+
+def test_no_two_plots_share_an_id_that_one_refers_to(runs: list[Run]) -> None:
+    html = render_page(make_report(runs, Request(where={}), "here"))
+    referred = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html))
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert referred
+    assert all(ids.count(name) == 1 for name in referred)
+
+
+def test_the_page_shows_lines_dots_and_the_ranking(runs: list[Run]) -> None:
+    page = parsed(make_report(runs, Request(where={}), "here"))
+    assert page.seen.count("svg") == 3
+    assert "critical difference" in page.text
+    assert "Friedman test" in page.text
+
+
+def test_a_category_that_lacks_runs_takes_no_part_in_the_ranking(runs: list[Run]) -> None:
+    page = parsed(make_report(runs, Request(where={}), "here"))
+    assert (
+        "over 11 categories, 1 is best (1 left out, whose runs are not all finished)" in page.text
+    )
+
+
+def test_what_lacks_is_said_at_the_top_and_in_its_cells(runs: list[Run]) -> None:
+    page = parsed(make_report(runs, Request(where={}), "here"))
+    assert "71 of 72 runs (1 failed)." in page.text
+    assert "2, fold 1, identity: failed, why" in page.text
+    assert page.text.count("1 of 2, 1 failed") == 1
+
+
+def test_two_settings_are_compared_by_wilcoxons_test(runs: list[Run]) -> None:
+    two = [run for run in runs if run.keys["covariance"] != "identity"]
+    assert "Wilcoxon signed-rank test" in parsed(make_report(two, Request(where={}), "here")).text
+
+
+def test_rates_have_a_panel_a_block(runs: list[Run]) -> None:
+    report = make_report(runs, Request(table="working_points", where={}), "here")
+    assert "block 0" in parsed(report).text
+
+
+def test_names_from_the_users_data_are_no_markup(run_of: Any) -> None:
+    runs = [run_of("<script>alert(1)</script>", f, 0.9, covariance="<b>") for f in (0, 1)]
+    page = parsed(make_report(runs, Request(where={}), "<i>"))
+    assert page.seen.count("script") == 1
+    assert "i" not in page.seen
+    assert "b" not in page.seen
+
+
+def test_more_settings_than_colours_are_still_drawn(run_of: Any) -> None:
+    runs = [
+        run_of(category, 0, 0.5 + level / 100, covariance=f"c{level}")
+        for level in range(25)
+        for category in ("bolt", "nut")
+    ]
+    page = parsed(make_report(runs, Request(where={}), "here"))
+    assert "c24" in page.text

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+from gad_bench.report.cells import Cell, Entry
+from gad_bench.report.measures import measure
+from gad_bench.report.published import Published, catalogue, difference, figures, published
+
+GROUPS = {
+    "dataset.name": "mvtec_ad",
+    "backbone": "efficientnet-b4",
+    "augmentation": "none",
+    "reduction": "none",
+    "covariance": "ledoit_wolf",
+    "detector": "gaussian",
+    "combination": "mean",
+    "contamination": "0.0",
+    "normalisation._target_": "gad_bench.gaussian.normalisation.NoNormalisation",
+    "blocks.indices": "None",
+    "fold._target_": "gad_bench.split.KFold",
+    "fold.n_splits": "5",
+}
+CATEGORIES = [f.category for f in figures() if f.table == "V" and f.category]
+
+
+def cell(run_of: Any, categories: list[str], name: str = "auroc", **changes: str) -> Cell:
+    keys = {key.replace(".", "__"): value for key, value in GROUPS.items()}
+    runs = [run_of(category, 0, 0.9, **keys | changes) for category in categories]
+    return Cell([Entry(run, measure(name), 90.0) for run in runs])
+
+
+def the_figure(found: Published | None) -> Published:
+    assert found is not None
+    return found
+
+
+def test_the_figures_are_complete() -> None:
+    counts = {table: sum(f.table == table for f in figures()) for table in ("I", "II", "V", "VIII")}
+    assert counts == {"I": 10, "II": 80, "V": 16, "VIII": 16}
+    assert sum(figure.source == "byungjae89" for figure in figures()) == 16
+
+
+@pytest.mark.parametrize("table", ["V", "VIII", "README"])
+def test_a_tables_mean_is_the_mean_of_its_categories(table: str) -> None:
+    own = [figure for figure in figures() if figure.table == table]
+    values = [figure.auroc for figure in own if figure.category]
+    (mean,) = [figure for figure in own if not figure.category]
+    assert len(values) == 15
+    assert fmean(values) == pytest.approx(mean.auroc, abs=0.06)
+    if mean.sem:
+        assert stdev(values) / 15**0.5 == pytest.approx(mean.sem, abs=0.06)
+
+
+def test_tables_one_and_two_agree_on_b4() -> None:
+    one = {f.block: (f.auroc, f.sem) for f in figures() if f.table == "I"}
+    two = {
+        f.block: (f.auroc, f.sem)
+        for f in figures()
+        if f.table == "II" and f.settings["backbone"] == "efficientnet-b4"
+    }
+    assert one == two
+
+
+def test_a_block_is_compared_with_its_level(run_of: Any) -> None:
+    ours = cell(run_of, CATEGORIES, "auroc_block_6")
+    figure = the_figure(published(ours))
+    assert (figure.auroc, figure.sem) == (96.7, 1.0)
+    assert difference(ours, figure) == pytest.approx(-6.7)
+
+
+def test_a_category_is_compared_with_its_own_figure(run_of: Any) -> None:
+    augmented = {
+        "augmentation": "paper",
+        "augmentation__passes": "100",
+        "reduction": "npca",
+        "reduction__threshold": "0.99",
+    }
+    assert the_figure(published(cell(run_of, ["screw"], **augmented))).auroc == 85.2
+    assert the_figure(published(cell(run_of, CATEGORIES, **augmented))).auroc == 95.8
+
+
+def test_the_whole_training_set_is_compared_with_the_reimplementation(run_of: Any) -> None:
+    full = {"fold___target_": "gad_bench.split.Full", "fold__n_splits": ""}
+    figure = the_figure(published(cell(run_of, ["screw"], **full)))
+    assert (figure.source, figure.auroc) == ("byungjae89", 78.1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset__name": "folder"},
+        {"covariance": "oas"},
+        {"contamination": "0.1"},
+        {"reduction": "pca"},
+        {"augmentation": "paper", "augmentation__passes": "3"},
+        {"blocks__indices": "[6]"},
+        {"fold__n_splits": "3"},
+    ],
+)
+def test_other_settings_are_not_compared(run_of: Any, changes: dict[str, str]) -> None:
+    assert published(cell(run_of, CATEGORIES, **changes)) is None
+
+
+def test_fewer_categories_and_other_metrics_are_not_compared(run_of: Any) -> None:
+    assert published(cell(run_of, CATEGORIES[:14])) is None
+    assert published(cell(run_of, CATEGORIES, "aupr")) is None
+
+
+def test_a_cell_that_lacks_runs_has_no_difference(run_of: Any) -> None:
+    entries = list(cell(run_of, CATEGORIES).entries)
+    entries[0] = Entry(run_of("bottle"), entries[0].measure, None)
+    figure = next(f for f in figures() if f.table == "I")
+    assert difference(Cell(entries), figure) is None
+
+
+def test_each_figure_has_a_source() -> None:
+    for figure in figures():
+        assert catalogue()["sources"][figure.source]["cite"]

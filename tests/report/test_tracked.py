@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gad_bench.errors import UserError
+from gad_bench.report.runs import Run, Status
+from gad_bench.report.tracked import missing_from_product, read_tracked
+from gad_bench.tracking import DatasetInput, Description, MLflow
+
+IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
+
+
+def record(tracker: MLflow, folder: Path, category: str, fold: str, auroc: float | None) -> None:
+    """Record a run as the program does; without a number it fails."""
+    tags = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
+    params = {"fold.index": fold, "fold.n_splits": "2", "seed": "0", "category": category}
+    with tracker.run(Description(name=category, params=params, tags=tags)) as run:
+        if auroc is None:
+            raise ZeroDivisionError
+        run.log({"auroc": auroc, "auroc_block_0": 0.5}, IMAGES, folder)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Two categories and two folds: one run failed and one was never made; and a sweep's parent."""
+    from mlflow.tracking import MlflowClient
+
+    folder = tmp_path_factory.mktemp("store")
+    (folder / "files").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        tracker = MLflow(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="test")
+        record(tracker, folder / "files", "bolt", "0", 0.9)
+        record(tracker, folder / "files", "bolt", "1", 0.8)
+        with pytest.raises(ZeroDivisionError):
+            record(tracker, folder / "files", "nut", "1", None)
+        client = MlflowClient(tracker.uri)
+        experiment = client.get_experiment_by_name("test").experiment_id
+        client.create_run(experiment, tags={"sweep": "multirun/1"})
+    return tracker.uri
+
+
+def test_runs_have_the_keys_numbers_and_status_that_they_were_recorded_with(store: str) -> None:
+    runs = read_tracked(store, "test")
+    first = runs[0]
+    assert first.keys | {"category": "bolt", "fold": "0", "covariance": "oas"} == first.keys
+    assert (first.metrics["auroc"], first.status) == (0.9, Status.FINISHED)
+    assert [run.status for run in runs].count(Status.FAILED) == 1
+
+
+def test_what_the_product_of_categories_and_folds_lacks_is_missing(store: str) -> None:
+    (missing,) = [run for run in read_tracked(store, "test") if run.status is Status.MISSING]
+    assert (missing.keys["category"], missing.keys["fold"]) == ("nut", "0")
+    assert missing.keys["fold.index"] == "0"
+
+
+def test_a_store_or_an_experiment_that_is_not_there_is_refused(store: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no experiment 'table9': choose from .*test"):
+        read_tracked(store, "table9")
+    with pytest.raises(UserError, match="there is no MLflow database"):
+        read_tracked(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}", "test")
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_experiment_without_runs_is_refused(store: str) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        read_tracked(store, "Default")
+
+
+def test_data_sets_and_kinds_of_folds_do_not_multiply_each_other(run_of: Any) -> None:
+    runs = [
+        run_of("bolt", 0, 0.9, fold__n_splits="2"),
+        run_of("nut", 1, 0.9, fold__n_splits="2"),
+        run_of("screw", 0, 0.9, fold__n_splits="2"),
+        run_of("bolt", 7, 0.9, fold__n_splits="9"),
+    ]
+    runs[2] = Run(**vars(runs[2]) | {"keys": {**runs[2].keys, "dataset": "mvtec_ad"}})
+    lacking = {
+        (run.keys["dataset"], run.keys["fold.n_splits"], run.keys["category"], run.keys["fold"])
+        for run in missing_from_product(runs)
+    }
+    assert lacking == {
+        ("demo", "2", "bolt", "1"),
+        ("demo", "2", "nut", "0"),
+        ("mvtec_ad", "2", "screw", "1"),
+        ("demo", "9", "nut", "7"),
+    }
