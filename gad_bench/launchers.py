@@ -53,6 +53,11 @@ def require_launcher(target: str) -> None:
         ) from error
 
 
+def is_launchers(error: BaseException) -> bool:
+    """Tell whether an error is a launcher's own, as when one of its processes was killed."""
+    return type(error).__module__.partition(".")[0] in ("joblib", "ray", "submitit")
+
+
 def processes() -> int:
     """Return how many jobs a machine runs at once: one a GPU, or one a core (-1 for joblib)."""
     return cuda_devices() or -1

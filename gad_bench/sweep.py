@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -24,6 +27,7 @@ from gad_bench.results import METRICS_FILE, RESTORED_FILE
 from gad_bench.tracking import SweepSummary, Tracker
 
 FAILURE_FILE = "failure.json"
+SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
 Outcome = Literal["finished", "restored", "failed", "unfinished"]
@@ -36,12 +40,17 @@ class Sweep:
     name: str
     folder: Path
     tracker: Tracker
+    asked: int | None = None  # the number of jobs, where it is known from the start
 
     def outcomes(self) -> Iterator[tuple[Path, Outcome]]:
         """Yield each job's folder and what became of the job, in the jobs' order."""
         folders = {path.parent for path in self.folder.rglob(".hydra")}
         for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
             yield folder, _outcome(folder)
+
+    def never_started(self) -> int:
+        """Return how many jobs left no trace."""
+        return max((self.asked or 0) - sum(1 for _ in self.outcomes()), 0)
 
     def close(self) -> None:
         """Record the sweep's outcome where its runs are recorded.
@@ -51,10 +60,14 @@ class Sweep:
         """
         jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
         counts = Counter(jobs.get("outcome", ()))
-        failed = counts["failed"] + counts["unfinished"]
+        failed = counts["failed"] + counts["unfinished"] + self.never_started()
         write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
         summary = SweepSummary(
-            metrics={"jobs": len(jobs), "jobs_failed": failed, "jobs_restored": counts["restored"]},
+            metrics={
+                "jobs": len(jobs) + self.never_started(),
+                "jobs_failed": failed,
+                "jobs_restored": counts["restored"],
+            },
             failed=failed > 0,
             text=_markdown(jobs),
             files=self.folder / SUMMARY,
@@ -79,7 +92,7 @@ class SweepCallback(Callback):
         except UserError as error:  # Hydra swallows any other exception here
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-        _started = Sweep(name, Path(name).absolute(), tracker)
+        _started = Sweep(name, Path(name).absolute(), tracker, _count_jobs(config))
 
 
 def forget_sweep() -> None:
@@ -103,6 +116,17 @@ def read_failure(folder: Path) -> dict[str, Any]:
     """Return what a failed job's failure file says."""
     failure: dict[str, Any] = json.loads((folder / FAILURE_FILE).read_text(encoding="utf-8"))
     return failure
+
+
+def _count_jobs(config: DictConfig) -> int | None:
+    """Return how many jobs Hydra's own sweeper makes of the command; others choose as they go."""
+    if config.hydra.sweeper._target_ != SWEEPER:
+        return None
+    params = config.hydra.sweeper.params or {}
+    lines = [f"{key}={value}" for key, value in params.items()] + config.hydra.overrides.task
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    batches = BasicSweeper.split_arguments(parser.parse_overrides(lines), max_batch_size=None)
+    return sum(len(batch) for batch in batches)
 
 
 def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:

@@ -194,6 +194,7 @@ class MLflow:
             _log_metrics(client, parent, summary.metrics)
             client.set_tag(parent, "mlflow.note.content", summary.text[:LONGEST_TAG])
             client.log_artifacts(parent, str(summary.files))
+            _end_abandoned(client, experiment_id, sweep)
             client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
@@ -254,6 +255,13 @@ def _find_parent(client: MlflowClient, experiment_id: str, sweep: str) -> str | 
     wanted = f"tags.{SWEEP} = '{sweep}' and tags.{ROLE} = '{PARENT}'"
     found = client.search_runs([experiment_id], wanted, max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def _end_abandoned(client: MlflowClient, experiment_id: str, sweep: str) -> None:
+    """End the runs whose process died; one that lives on all the same says so when it is done."""
+    wanted = f"tags.{SWEEP} = '{sweep}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], wanted):
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _dataset_entity(dataset: DatasetInput) -> Any:  # noqa: ANN401 - an mlflow entity
