@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gad_bench.errors import TrackingError, UserError
 
@@ -119,10 +119,12 @@ class MLflow:
     experiment: str
 
     def __post_init__(self) -> None:
-        if urlsplit(self.uri).password:
+        parts = urlsplit(self.uri)
+        if parts.password or "password" in parse_qs(parts.query):
             raise UserError(
                 "tracking.uri holds a password, which would be written to disk with the config: "
-                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "or to a database by PGPASSWORD"
             )
 
     @property
@@ -224,7 +226,7 @@ class MLflowRun:
         """Record a finished run: its metrics, its images and the files in a folder."""
         with _recording(files):
             _log_metrics(self.client, self.run_id, metrics)
-            self.client.log_inputs(self.run_id, datasets=[_dataset_entity(dataset)])
+            _log_dataset(self.client, self.run_id, dataset)
             self.client.log_artifacts(self.run_id, str(files))
 
 
@@ -240,6 +242,21 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]
     client.log_batch(
         run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()]
     )
+
+
+def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:
+    """Link the images to a run.
+
+    MLflow looks for a data set and adds it in two steps: of two runs that are the first to use it
+    at once, one fails, and finds it when it tries again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    entity = _dataset_entity(dataset)
+    try:
+        client.log_inputs(run_id, datasets=[entity])
+    except MlflowException:
+        client.log_inputs(run_id, datasets=[entity])
 
 
 @contextlib.contextmanager
