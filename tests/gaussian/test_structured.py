@@ -88,10 +88,17 @@ def test_graphical_lasso_is_scikit_learns_on_standardised_features(
     shape: tuple[int, int],
 ) -> None:
     values = with_factors(*shape)
-    theirs = sklearn.covariance.GraphicalLasso(alpha=0.3).fit(standardised(values))
+    theirs = sklearn.covariance.GraphicalLasso(alpha=0.3, enet_tol=1e-8).fit(standardised(values))
     expected = np.sqrt(theirs.mahalanobis(standardised(values)))
     ours = GraphicalLasso(alpha=0.3, max_iterations=100).fit(Samples(values))
     np.testing.assert_allclose(ours.distance(values), expected, rtol=1e-8)
+
+
+def test_graphical_lasso_converges_on_collinear_features() -> None:
+    values = with_factors(64, 12)
+    collinear = np.concatenate([values, values[:, :6] + 1e-3 * values[:, 6:]], axis=1)
+    metric = GraphicalLasso(alpha=0.1, max_iterations=100).fit(Samples(collinear))
+    assert np.isfinite(metric.distance(collinear)).all()
 
 
 def test_graphical_lasso_with_hardly_a_penalty_is_the_empirical_estimate() -> None:
