@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
+from gad_bench.launchers import gpus_a_job, prefer_presets, processes
 from gad_bench.paths import config_folder, default_cache_folder
 
 TARGET = "_target_"
@@ -49,12 +50,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema and the resolvers known to Hydra."""
+    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver(
-        "default_cache_dir", lambda: str(default_cache_folder()), replace=True
-    )
-    OmegaConf.register_new_resolver("category_names", _category_names, replace=True)
+    resolvers: dict[str, Callable[..., Any]] = {
+        "default_cache_dir": lambda: str(default_cache_folder()),
+        "category_names": _category_names,
+        "processes": processes,
+        "gpus_a_job": gpus_a_job,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    prefer_presets()
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
