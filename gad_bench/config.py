@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
+from gad_bench.launchers import gpus_a_job, prefer_presets, processes
 from gad_bench.paths import config_folder, default_cache_folder
 
 TARGET = "_target_"
+LARGEST_SEED = 2**32  # of numpy's older generators
 CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
 
 
@@ -50,12 +52,17 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema and the resolvers known to Hydra."""
+    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver(
-        "default_cache_dir", lambda: str(default_cache_folder()), replace=True
-    )
-    OmegaConf.register_new_resolver("category_names", _category_names, replace=True)
+    resolvers: dict[str, Callable[..., Any]] = {
+        "default_cache_dir": lambda: str(default_cache_folder()),
+        "category_names": _category_names,
+        "processes": processes,
+        "gpus_a_job": gpus_a_job,
+    }
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    prefer_presets()
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -78,9 +85,13 @@ def check(config: DictConfig) -> None:
     Raises:
         UserError: names the key, what it holds and what it may hold.
     """
+    unknown = sorted(set(map(str, config)) - {field.name for field in dataclasses.fields(Config)})
+    if unknown:
+        raise UserError(f"{unknown[0]} is no key of the config: --help lists them all")
     for key, node in config.items():
         if isinstance(node, DictConfig) and TARGET in node:
             _check_component(str(key), node)
+    _check_seeds(config)
     if config.batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {config.batch_size}")
     if not 0 <= config.contamination < 1:
@@ -113,7 +124,18 @@ def _check_component(key: str, node: DictConfig) -> None:
         OmegaConf.merge(OmegaConf.structured(component), values)
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{key}.{error.full_key or ''}: {reason}".replace(".:", ":")) from error
+        name = str(error.full_key or "")
+        if "not a ListConfig" in reason:
+            reason = f"a list is needed, as in {key}.{name}=[{values[name]}]"
+        raise UserError(f"{key}.{name}: {reason}".replace(".:", ":")) from error
+
+
+def _check_seeds(config: DictConfig) -> None:
+    groups = [str(key) for key, node in config.items() if isinstance(node, DictConfig)]
+    for key in ("seed", *(f"{group}.seed" for group in groups)):
+        seed = OmegaConf.select(config, key)
+        if seed is not None and not 0 <= seed < LARGEST_SEED:
+            raise UserError(f"{key} must lie in [0, 2**32), not {seed}")
 
 
 def _category_names(dataset: DictConfig) -> str:

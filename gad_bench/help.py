@@ -14,6 +14,7 @@ gad_bench: benchmark image anomaly detection with Gaussians on pretrained deep f
   python -m gad_bench experiment=demo                            generated images, no download
   python -m gad_bench backbone=efficientnet-b4 category=bottle   one run
   python -m gad_bench -m fold.index=0,1,2,3,4 covariance=ledoit_wolf,diagonal   a sweep
+  python -m gad_bench -m hydra/launcher=joblib ...               a sweep in several processes
   python -m gad_bench --cfg job [GROUP=CHOICE ...]               show the config and do nothing
   python -m gad_bench --config-dir DIR ...                       add a folder of your own choices
   python -m gad_bench.cache --help                               list, verify, prune stored features
@@ -39,7 +40,7 @@ def help_text(arguments: Sequence[str]) -> str:
         "",
         "Choices (GROUP=CHOICE; * is the default; GROUP.KEY=VALUE sets a choice's own key)",
     ]
-    for group in sorted({path.name for folder in folders for path in folder.iterdir()}):
+    for group in sorted({group for folder in folders for group in _groups(folder)}):
         choices = _choices(folders, group)
         if choices:
             lines += [group, *_describe(choices, defaults.get(group))]
@@ -49,6 +50,12 @@ def help_text(arguments: Sequence[str]) -> str:
 def _values(main: str) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = VALUE.findall(main)
     return [(key, "" if "$" in value else value, comment) for key, value, comment in found]
+
+
+def _groups(folder: Path) -> list[str]:
+    """Return the groups of a folder's choices, Hydra's own by their full name."""
+    own = [f"hydra/{path.name}" for path in (folder / "hydra").glob("*")]
+    return [path.name for path in folder.iterdir() if path.name != "hydra"] + own
 
 
 def _choices(folders: Sequence[Path], group: str) -> dict[str, Path]:

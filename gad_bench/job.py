@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gad_bench import config as configuration
 from gad_bench.errors import TrackingError, UserError
 from gad_bench.files import write_text
+from gad_bench.launchers import is_launchers
 from gad_bench.paths import config_folder
 from gad_bench.sweep import (
     FAILURE_FILE,
@@ -62,6 +63,7 @@ def job(config: DictConfig) -> float:
     """Run one job; its AUROC is what an optimiser would maximise."""
     from gad_bench.run import run
 
+    configuration.register()  # in a launcher's worker process nobody has
     settings = HydraConfig.get()
     output = Path(settings.runtime.output_dir)
     (output / FAILURE_FILE).unlink(missing_ok=True)
@@ -124,7 +126,7 @@ def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None
 
 
 def _report(error: Exception) -> int:
-    told = is_users(error) or isinstance(error, KNOWN)
+    told = is_users(error) or is_launchers(error) or isinstance(error, KNOWN)
     if _wants_traceback() or not told:
         traceback.print_exception(error)
     if told:
@@ -136,13 +138,19 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
     """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
     outcomes = list(sweep.outcomes())
     counts = Counter(outcome for _, outcome in outcomes)
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-    print(f"{len(outcomes)} jobs in {sweep.folder}: {told or 'none'}")
+    lost = sweep.never_started()
+    kinds = [*counts.items(), *([("never started", lost)] if lost else [])]
+    told = ", ".join(f"{count} {outcome}" for outcome, count in kinds)
+    print(f"{len(outcomes) + lost} jobs in {sweep.folder}: {told or 'none'}")
     failures = [
         read_failure(folder) | {"folder": folder} for folder, o in outcomes if o == "failed"
     ]
-    for failure in failures:
-        _print_failure(failure)
+    _print_failures(failures)
+    cut_off = [folder for folder, outcome in outcomes if outcome == "unfinished"]
+    for folder in cut_off:
+        print(f"unfinished: {folder}: its process ended before it did", file=sys.stderr)
+    if cut_off or lost:
+        print("the same command with resume=true does what is left", file=sys.stderr)
     try:
         sweep.close()
     except TrackingError as error:
@@ -152,16 +160,25 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
         print(f"report: {page}")
     if sweep.tracker.viewer:
         print(f"compare runs: {sweep.tracker.viewer}")
+    if cut_off or lost:
+        return status or FAILED
     if status == FAILED and failures and all(f["status"] == IMPOSSIBLE for f in failures):
         return IMPOSSIBLE
     return status or (FAILED if failures else DONE)
 
 
-def _print_failure(failure: dict[str, Any]) -> None:
-    overrides = " ".join(failure["overrides"])
-    print(f"failed: {failure['folder']}: {overrides}: {failure['error']}", file=sys.stderr)
-    if _wants_traceback():
-        print(failure["traceback"], file=sys.stderr)
+def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
+    """Tell each error once, with the jobs that it ended."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for failure in failures:
+        alike.setdefault(failure["error"], []).append(failure)
+    for error, same in alike.items():
+        print(f"failed: {error}", file=sys.stderr)
+        for failure in same:
+            overrides = " ".join(failure["overrides"])
+            print(f"  job {failure['folder'].name}: {overrides}", file=sys.stderr)
+        if _wants_traceback():
+            print(same[0]["traceback"], file=sys.stderr)
 
 
 def _wants_traceback() -> bool:

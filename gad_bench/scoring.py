@@ -13,11 +13,13 @@ from gad_bench.features.interface import Features
 from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.split import Rows, Split
+from gad_bench.threads import one_thread
 from gad_bench.training import Training
 
 ROWS_AT_ONCE = 8192
 
 
+@one_thread()
 def score(
     catalog: pd.DataFrame,
     features: dict[int, Features],

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from gad_bench.config import build
 from gad_bench.errors import UserError
 from gad_bench.files import write_text
+from gad_bench.launchers import require_launcher
 from gad_bench.results import METRICS_FILE, RESTORED_FILE
 from gad_bench.tracking import SweepSummary, Tracker
 
@@ -45,6 +46,14 @@ class Sweep:
         for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
             yield folder, _outcome(folder)
 
+    def never_started(self) -> int:
+        """Return how many jobs left no trace."""
+        from gad_bench.report.asked import asked_jobs
+
+        asked_for = self.folder / "multirun.yaml"
+        asked = len(asked_jobs(asked_for)) if asked_for.exists() else 0
+        return max(asked - sum(1 for _ in self.outcomes()), 0)
+
     def close(self) -> None:
         """Record the sweep's outcome where its runs are recorded.
 
@@ -53,11 +62,16 @@ class Sweep:
         """
         jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
         counts = Counter(jobs.get("outcome", ()))
-        failed = counts["failed"] + counts["unfinished"]
+        lost = self.never_started()
+        failed = counts["failed"] + counts["unfinished"] + lost
         write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
         tables = self._report() if counts["finished"] + counts["restored"] else []
         summary = SweepSummary(
-            metrics={"jobs": len(jobs), "jobs_failed": failed, "jobs_restored": counts["restored"]},
+            metrics={
+                "jobs": len(jobs) + lost,
+                "jobs_failed": failed,
+                "jobs_restored": counts["restored"],
+            },
             failed=failed > 0,
             text="\n\n".join([*tables, _markdown(jobs)]),
             files=self.folder / SUMMARY,
@@ -90,6 +104,7 @@ class SweepCallback(Callback):
         global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
         name = str(config.hydra.sweep.dir)
         try:
+            require_launcher(config.hydra.launcher._target_)
             _resolve_choices(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")

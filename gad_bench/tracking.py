@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from gad_bench.errors import TrackingError, UserError
 
@@ -119,10 +119,12 @@ class MLflow:
     experiment: str
 
     def __post_init__(self) -> None:
-        if urlsplit(self.uri).password:
+        parts = urlsplit(self.uri)
+        if parts.password or "password" in parse_qs(parts.query):
             raise UserError(
                 "tracking.uri holds a password, which would be written to disk with the config: "
-                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "or to a database by PGPASSWORD"
             )
 
     @property
@@ -195,6 +197,7 @@ class MLflow:
             _log_metrics(client, parent, summary.metrics)
             client.set_tag(parent, "mlflow.note.content", summary.text[:LONGEST_TAG])
             client.log_artifacts(parent, str(summary.files))
+            _end_abandoned(client, experiment_id, sweep)
             client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
@@ -224,7 +227,7 @@ class MLflowRun:
         """Record a finished run: its metrics, its images and the files in a folder."""
         with _recording(files):
             _log_metrics(self.client, self.run_id, metrics)
-            self.client.log_inputs(self.run_id, datasets=[_dataset_entity(dataset)])
+            _log_dataset(self.client, self.run_id, dataset)
             self.client.log_artifacts(self.run_id, str(files))
 
 
@@ -242,6 +245,21 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]
     )
 
 
+def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:
+    """Link the images to a run.
+
+    MLflow looks for a data set and adds it in two steps: of two runs that are the first to use it
+    at once, one fails, and finds it when it tries again.
+    """
+    from mlflow.exceptions import MlflowException
+
+    entity = _dataset_entity(dataset)
+    try:
+        client.log_inputs(run_id, datasets=[entity])
+    except MlflowException:
+        client.log_inputs(run_id, datasets=[entity])
+
+
 @contextlib.contextmanager
 def _recording(files: Path) -> Iterator[None]:
     try:
@@ -255,6 +273,13 @@ def _find_parent(client: MlflowClient, experiment_id: str, sweep: str) -> str | 
     wanted = f"tags.{SWEEP} = '{sweep}' and tags.{ROLE} = '{PARENT}'"
     found = client.search_runs([experiment_id], wanted, max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def _end_abandoned(client: MlflowClient, experiment_id: str, sweep: str) -> None:
+    """End the runs whose process died; one that lives on all the same says so when it is done."""
+    wanted = f"tags.{SWEEP} = '{sweep}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], wanted):
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _dataset_entity(dataset: DatasetInput) -> Any:  # noqa: ANN401 - an mlflow entity

@@ -36,6 +36,7 @@ def program(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("GAD_BENCH_CACHE", str(shared_cache))
     monkeypatch.delenv("MVTECPATH", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
     monkeypatch.delenv("GAD_BENCH_SHOW_TRACEBACK", raising=False)
 

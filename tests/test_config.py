@@ -63,6 +63,10 @@ def test_every_file_begins_with_a_line_on_what_it_is(path: Path) -> None:
         (["contamination=1.0"], r"contamination must lie in \[0, 1\), not 1.0"),
         (["+fold.indx=1"], "fold.*indx"),
         (["fold._target_=gad_bench.split.Nothing"], "names no class"),
+        (["+batchsize=4"], "batchsize is no key of the config"),
+        (["seed=-1"], r"seed must lie in \[0, 2\*\*32\), not -1"),
+        (["fold.seed=4294967296"], r"fold.seed must lie in"),
+        (["blocks.indices=6"], r"a list is needed, as in blocks.indices=\[6\]"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(overrides: list[str], message: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from gad_bench.errors import UserError
 from gad_bench.tracking import DatasetInput, Description, MLflow
@@ -72,6 +73,25 @@ def test_processes_that_use_a_fresh_store_at_once_lose_nothing(tmp_path: Path) -
         list(processes.map(record, [tmp_path] * 4, range(4)))
     runs = runs_in(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert sorted(run.data.metrics["auroc"] for run in runs) == [0.0, 0.1, 0.2, 0.3]
+
+
+def test_processes_that_are_the_first_to_use_a_data_set_at_once_all_record_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    record(tmp_path, 0)
+    log_inputs, at_once = MlflowClient.log_inputs, iter([MlflowException("UNIQUE constraint")])
+
+    def lose_the_race(*arguments: Any, **named: Any) -> None:
+        for error in at_once:
+            raise error
+        log_inputs(*arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_inputs", lose_the_race)
+    record(tmp_path, 1)
+    runs = runs_in(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert [len(run.inputs.dataset_inputs) for run in runs] == [1, 1]
 
 
 def test_a_password_in_the_address_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 import sys
@@ -11,6 +12,7 @@ from functools import cache
 from gad_bench.errors import UserError
 
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+TURN = "GAD_BENCH_GPU"
 CUDA_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -23,11 +25,11 @@ def resolve_device(device: str) -> str:
     if not DEVICE.fullmatch(device):
         raise UserError(f"device={device} is unknown: choose auto, cpu, cuda, cuda:N or mps")
     if device == "auto":
-        return "cuda" if _cuda_devices() else "mps" if _has_mps() else "cpu"
+        return _cuda_in_turn() if cuda_devices() else "mps" if _has_mps() else "cpu"
     kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= _cuda_devices():
+    if kind == "cuda" and int(index or 0) >= cuda_devices():
         raise UserError(
-            f"device={device}: this machine shows {_cuda_devices()} CUDA devices; "
+            f"device={device}: this machine shows {cuda_devices()} CUDA devices; "
             "choose device=auto or device=cpu"
         )
     if kind == "mps" and not _has_mps():
@@ -36,8 +38,8 @@ def resolve_device(device: str) -> str:
 
 
 @cache
-def _cuda_devices() -> int:
-    """Ask the driver, which heeds CUDA_VISIBLE_DEVICES."""
+def cuda_devices() -> int:
+    """Ask the driver, which heeds CUDA_VISIBLE_DEVICES, how many GPUs there are."""
     try:
         driver = ctypes.CDLL(CUDA_LIBRARY)
     except OSError:
@@ -46,6 +48,12 @@ def _cuda_devices() -> int:
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
         return 0
     return count.value
+
+
+def _cuda_in_turn() -> str:
+    """Return the first GPU, or the one whose turn it is for a job that a launcher has numbered."""
+    number = os.environ.get(TURN)
+    return f"cuda:{int(number) % cuda_devices()}" if number else "cuda"
 
 
 def _has_mps() -> bool:

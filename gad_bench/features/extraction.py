@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from gad_bench.data.images import read_image
 from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime
+from gad_bench.threads import thread_count
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
 
@@ -44,7 +44,7 @@ def extract(
     """
     model = _ready_model(backbone, runtime, deepest, device)
     with (
-        _threads(os.cpu_count() or 1) as readers,
+        _threads(thread_count()) as readers,
         _threads(1) as runner,
         tqdm(total=len(images), desc=backbone.name, unit="image", disable=None) as progress,
     ):

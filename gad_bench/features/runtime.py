@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,12 @@ import numpy as np
 from gad_bench.errors import UserError
 from gad_bench.features.device import resolve_device
 from gad_bench.features.interface import Features, Model, Pixels
+from gad_bench.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino
     from torch import nn
 
-CPU_SLICE = 4
-"""Images at a time on a CPU: with more, the activations leave its caches and PyTorch is slower."""
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class TorchRuntime:
             raise UserError(f"device={device}: the installed torch {torch.__version__} has no CUDA")
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
         torch.backends.cudnn.allow_tf32 = self.tf32
-        return _TorchModel(module, place, getattr(torch, self.precision))
+        model = _TorchModel(module, place, getattr(torch, self.precision))
+        return _OneByOne(model) if place.type == "cpu" else model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,8 @@ class OpenVinoRuntime:
         settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
             "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_NUM_THREADS": thread_count(),
+            "ENABLE_CPU_PINNING": False,  # several processes would all pin to the first cores
         }
         return _OpenVinoModel(core.compile_model(model, "CPU", settings))
 
@@ -141,7 +144,7 @@ class AutoRuntime:
 
 
 class _TorchModel:
-    """Runs batches, in slices on a CPU, and halves them for good when memory is short."""
+    """Runs batches, and halves them for good when memory is short."""
 
     def __init__(self, module: nn.Module, device: Any, precision: Any) -> None:  # noqa: ANN401
         import torch
@@ -149,7 +152,7 @@ class _TorchModel:
         self.module = module.to(device).to(memory_format=torch.channels_last)
         self.device = device
         self.precision = precision
-        self.largest = CPU_SLICE if device.type == "cpu" else None
+        self.largest: int | None = None
 
     def __call__(self, pixels: Pixels) -> list[Features]:
         import torch
@@ -183,6 +186,25 @@ class _TorchModel:
         ):
             blocks = self.module(batch.to(self.device, non_blocking=True))
         return [block.float().cpu().numpy() for block in blocks]
+
+
+class _OneByOne:
+    """Runs a batch as single images, several at once, each on a thread of its own.
+
+    So an image's features depend neither on the batch it is in nor on the number of threads, and
+    its activations fit into a core's cache.
+    """
+
+    def __init__(self, model: _TorchModel) -> None:
+        import torch
+
+        self.model = model
+        self.threads = ThreadPoolExecutor(thread_count(), "torch", torch.set_num_threads, (1,))
+
+    def __call__(self, pixels: Pixels) -> list[Features]:
+        images = [pixels[row : row + 1] for row in range(len(pixels))]
+        parts = self.threads.map(self.model, images)
+        return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 
 
 class _OpenVinoModel:

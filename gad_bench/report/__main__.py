@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def _runs(options: argparse.Namespace) -> tuple[list[Run], str]:
             raise UserError("--from and --tracking-uri exclude each other: name one source")
         from gad_bench.report.tracked import read_tracked
 
-        uri = options.tracking_uri or "sqlite:///mlflow.db"
+        uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
         experiment = options.experiment or "gad_bench"
         return read_tracked(uri, experiment), f"experiment {experiment} of {uri}"
     from gad_bench.report.folders import latest_sweep, read_folder

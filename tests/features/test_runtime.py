@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gad_bench.errors import UserError
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone
-from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime
+from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime, _TorchModel
 from gad_bench.features.timm_backbone import TimmBackbone
 
 RESNET18 = TimmBackbone(
@@ -48,7 +48,30 @@ def test_features_do_not_depend_on_the_batch(
     whole = model(pixels)
     parts = [model(pixels[:3]), model(pixels[3:])]
     joined = [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
-    assert relative_difference(joined, whole) < 1e-6
+    assert relative_difference(joined, whole) == 0
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda backbone: backbone.name)
+@pytest.mark.parametrize("runtime", [TorchRuntime(), OpenVinoRuntime()], ids=["torch", "openvino"])
+def test_features_do_not_depend_on_the_number_of_threads(
+    runtime: TorchRuntime | OpenVinoRuntime,
+    backbone: Backbone,
+    pixels: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def extract_on(threads: int) -> list[NDArray[np.float32]]:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        return runtime.compile(backbone.build(2), 64, "cpu")(pixels)
+
+    assert relative_difference(extract_on(1), extract_on(2)) == 0
+
+
+def test_openvino_keeps_to_its_threads_and_to_no_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    model = OpenVinoRuntime().compile(RESNET18.build(0), 64, "cpu")
+    compiled = model.queue[0].get_compiled_model()  # type: ignore[attr-defined]
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
+    assert not compiled.get_property("ENABLE_CPU_PINNING")
 
 
 @pytest.mark.parametrize("runtime", [TorchRuntime, OpenVinoRuntime])
@@ -123,7 +146,7 @@ class _SmallMemory(nn.Module):
 def test_short_memory_halves_the_batch_for_good_with_a_word(
     pixels: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = TorchRuntime().compile(_SmallMemory(), 64, "cpu")
+    model = _TorchModel(_SmallMemory(), torch.device("cpu"), torch.float32)
     with caplog.at_level(logging.WARNING):
         first, second = model(pixels), model(pixels)
     assert relative_difference(first, [pixels.mean((1, 2), dtype=np.float32)]) < 1e-6

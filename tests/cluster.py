@@ -1,0 +1,110 @@
+"""Sweeps as processes of their own, for the tests of launchers and of a tracking server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from program import Outcome
+
+REPOSITORY = Path(__file__).parent.parent
+TAKES_TIME = ("seconds_extract", "seconds_fit", "cache_hit")
+SMALL = ["dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3", "figures=false"]
+SWEEP = ["-m", "experiment=demo", *SMALL]
+
+DEADLY = '''
+"""A combination that kills its process the first time it is used."""
+import os, signal
+from dataclasses import dataclass
+from pathlib import Path
+from gad_bench.gaussian.combination import Mean
+
+@dataclass(frozen=True, kw_only=True)
+class Deadly(Mean):
+    marker: str
+
+    def combine(self, evidence):
+        marker = Path(self.marker)
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().combine(evidence)
+'''
+
+
+def environment(cache: Path, **more: str) -> dict[str, str]:
+    """The test's own environment, with this checkout's code and a cache."""
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return kept | {"PYTHONPATH": path, "GAD_BENCH_CACHE": str(cache)} | more
+
+
+def run_program(folder: Path, env: dict[str, str], *arguments: str) -> Outcome:
+    """`python -m gad_bench ARGUMENTS` in a folder, as a process of its own."""
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "gad_bench", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, timeout=600, check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr, folder)
+
+
+def results(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    """What each finished job computed, without what depends on time, by its overrides."""
+    return {_overrides(run): _without_time(read_metrics(run)) for run in outcome.runs}
+
+
+def scores(outcome: Outcome) -> dict[str, pd.DataFrame]:
+    """The scores of each finished job, by its overrides; images by their names alone."""
+    tables = {_overrides(run): pd.read_csv(run / "scores.csv") for run in outcome.runs}
+    return {
+        job: table.assign(path=[Path(path).name for path in table["path"]])
+        for job, table in tables.items()
+    }
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((run / "metrics.json").read_text()))
+
+
+def recorded_runs(uri: str) -> tuple[Any, list[Any]]:
+    """A sweep's own run, and the runs that nest under it."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri)
+    runs = list(client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id]))
+    (parent,) = [run for run in runs if run.data.tags.get("role") == "sweep"]
+    nested = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(nested) == len(runs) - 1
+    return parent, nested
+
+
+def assert_nothing_lost(outcome: Outcome, uri: str) -> None:
+    """Every metric of every finished job is in the store, to the last bit."""
+    _, nested = recorded_runs(uri)
+    finished = [run for run in nested if run.info.status == "FINISHED"]
+    recorded = sorted(sorted(run.data.metrics.items()) for run in finished)
+    written = [{k: float(v) for k, v in read_metrics(run).items()} for run in outcome.runs]
+    assert recorded == sorted(sorted(metrics.items()) for metrics in written)
+
+
+def deadly_choice(folder: Path) -> tuple[str, dict[str, str]]:
+    """A folder of choices with `combination=deadly`, and the environment that finds its class."""
+    (folder / "combination").mkdir(parents=True)
+    (folder / "deadly.py").write_text(DEADLY)
+    choice = {"_target_": "deadly.Deadly", "marker": str(folder / "killed")}
+    (folder / "combination" / "deadly.yaml").write_text(yaml.safe_dump(choice))
+    return f"--config-dir={folder}", {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(folder)])}
+
+
+def _overrides(run: Path) -> str:
+    return " ".join(yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text()))
+
+
+def _without_time(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in metrics.items() if key not in TAKES_TIME}
