@@ -44,6 +44,7 @@ class Config:
     covariance: Any
     detector: Any
     combination: Any
+    threshold: Any
     runtime: Any
     tracking: Any
 
