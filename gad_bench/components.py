@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
+from gad_bench.evaluation import Threshold
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.gaussian import Combination, Detector
@@ -28,6 +29,7 @@ class Components:
     augmentation: Augmentation
     detector: Detector
     combination: Combination
+    threshold: Threshold
     tracking: Tracker
 
     @classmethod

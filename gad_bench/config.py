@@ -47,6 +47,7 @@ class Config:
     covariance: Any
     detector: Any
     combination: Any
+    threshold: Any
     runtime: Any
     tracking: Any
 

@@ -14,7 +14,7 @@ from gad_bench.components import Components
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.split import Split
 
-MODEL = ("normalisation", "reduction", "covariance", "detector", "combination")
+MODEL = ("normalisation", "reduction", "covariance", "detector", "combination", "threshold")
 
 
 def result_key(
@@ -39,6 +39,7 @@ def result_key(
         "images": list(source.fingerprint(list(catalog["path"])).digests),
         "defects": list(catalog["defect"]),
         "fitted": [split.train.tolist() for split in splits],
+        "held_out": [split.validation.tolist() for split in splits],
         "tested": [split.test.tolist() for split in splits],
         "passes": parts.augmentation.passes,
         "augmentation": dict(parts.augmentation.facts(category)),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gad_bench.deploy.encoding import decode
 from gad_bench.deploy.folder import read_folder, weights_beside
-from gad_bench.deploy.thresholds import Thresholds
+from gad_bench.deploy.rule import DecisionRule
 from gad_bench.errors import UserError
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Pixels, Runtime
@@ -35,7 +35,7 @@ class Scorer:
     backbone: Backbone
     runtime: Runtime
     model: FittedModel
-    thresholds: Thresholds
+    rule: DecisionRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,8 @@ class Predictions:
         images: of each image its path, or its number where it was no file.
         blocks: the blocks' scores [images] by block, higher is more anomalous.
         scores: the images' [images].
+        p_values: how probable a good image with such a score or a higher one is [images]; None
+            where the run held no image out.
         threshold: the score beyond which an image is called anomalous; None for no decision.
         unreadable: of each image that was passed over, why.
     """
@@ -53,6 +55,7 @@ class Predictions:
     images: Sequence[str]
     blocks: Mapping[int, Vector]
     scores: Vector
+    p_values: Vector | None
     threshold: float | None
     unreadable: Mapping[str, str]
 
@@ -62,14 +65,19 @@ class Predictions:
         return None if self.threshold is None else self.scores > self.threshold
 
     def table(self) -> pd.DataFrame:
-        """Return a row per image: path, a column per block, score, anomalous (0 or 1, or empty)."""
+        """Return a row per image: path, a column per block, score, and what else is known.
+
+        That is: p_value, and anomalous (0 or 1).
+        """
         table = pd.DataFrame({"path": list(self.images)})
         for block, values in self.blocks.items():
             table[f"block_{block}"] = values
-        decided = self.anomalous
-        return table.assign(
-            score=self.scores, anomalous="" if decided is None else decided.astype(int)
-        )
+        table["score"] = self.scores
+        if self.p_values is not None:
+            table["p_value"] = self.p_values
+        if self.anomalous is not None:
+            table["anomalous"] = self.anomalous.astype(int)
+        return table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,7 @@ class Detector:
         Args:
             images: files, or arrays uint8 [height, width, 3] RGB of any size.
             threshold: the score beyond which an image is called anomalous; None for the
-                detector's own, three sigma, where its scores are Mahalanobis distances.
+                detector's own, where it has one: see `DecisionRule`.
             skip_unreadable: pass over files that cannot be read, and say which, in place of
                 raising the first one's error.
 
@@ -151,13 +159,15 @@ class Detector:
             images=[name for name, known in zip(names, read, strict=True) if known],
             blocks=dict(zip(self.scorer.model.blocks, blocks[read].T, strict=True)),
             scores=scores[read],
-            threshold=self.scorer.thresholds.deciding if threshold is None else threshold,
+            p_values=self.scorer.rule.p_values(scores[read]),
+            threshold=self.scorer.rule.threshold if threshold is None else threshold,
             unreadable=reading.unreadable,
         )
 
     def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector]:
         model = self.scorer.model
-        scored = [model.score(batch) for batch in self._features(readers)]
+        with one_thread():
+            scored = [model.score(batch) for batch in self._features(readers)]
         if not scored:
             return np.empty((0, len(model.blocks))), np.empty(0)
         blocks, images = zip(*scored, strict=True)

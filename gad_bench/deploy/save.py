@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -14,8 +16,9 @@ from gad_bench.components import Components
 from gad_bench.deploy.detector import Scorer
 from gad_bench.deploy.encoding import Arrays, encode
 from gad_bench.deploy.folder import require_new, write_folder
-from gad_bench.deploy.thresholds import sigma_thresholds
+from gad_bench.deploy.rule import decision_rule
 from gad_bench.errors import UserError
+from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.gaussian import Combination, Detector, Evidence
@@ -24,7 +27,19 @@ from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.scoring import fit_as_one, fit_blocks, score_rows, side_by_side
 from gad_bench.split import Rows, Split
+from gad_bench.threads import one_thread
 from gad_bench.training import Training
+
+
+log = logging.getLogger(__name__)
+
+
+class Fitted(NamedTuple):
+    """What a fold was fitted on, and what came of it."""
+
+    training: Training
+    split: Split
+    scores: Scores
 
 
 def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split]) -> None:
@@ -54,8 +69,7 @@ def save_detector(
     config: DictConfig,
     parts: Components,
     source: FeatureSource,
-    training: Training,
-    split: Split,
+    fitted: Fitted,
     about: Mapping[str, str],
 ) -> Path:
     """Fit a run's detectors once more and write them with all that scores new images.
@@ -64,8 +78,7 @@ def save_detector(
         config: the run's.
         parts: the run's.
         source: of its features.
-        training: the vectors that it fits.
-        split: its only one.
+        fitted: what its only fold was fitted on, and what came of it.
         about: for people, and to find the run: its tags.
 
     Returns:
@@ -74,12 +87,14 @@ def save_detector(
     Raises:
         UserError: a part cannot be written as arrays, or the folder is there already.
     """
-    model = fit_model(training, split, parts.detector, parts.combination)
+    model = fit_model(fitted.training, fitted.split, parts.detector, parts.combination)
+    rule = decision_rule(model, parts.threshold, fitted.scores.held_out)
+    log.info("%s", rule.told)
     scorer = Scorer(
         backbone=_placed(parts.backbone),
         runtime=parts.runtime,
         model=model,
-        thresholds=sigma_thresholds(model),
+        rule=rule,
     )
     arrays: Arrays = {}
     facts: dict[str, Any] = {
@@ -101,6 +116,7 @@ def _placed(backbone: Backbone) -> Backbone:
     return cast("Backbone", replace(cast("Any", backbone), weights=absolute))
 
 
+@one_thread()
 def fit_model(
     training: Training, split: Split, detector: Detector, combination: Combination
 ) -> FittedModel:
