@@ -68,6 +68,8 @@ def predict(request: Request) -> int:
         "" if decided is None else f", {decided.sum()} anomalous (beyond {found.threshold:.4g})"
     )
     passed = f", {len(found.unreadable)} passed over" if found.unreadable else ""
+    if decided is None:
+        print(detector.scorer.rule.told)
     print(f"{len(found.scores)} images scored{called}{passed}: {output / SCORES}")
     return FAILED if found.unreadable else DONE
 

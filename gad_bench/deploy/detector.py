@@ -166,8 +166,7 @@ class Detector:
 
     def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector]:
         model = self.scorer.model
-        with one_thread():
-            scored = [model.score(batch) for batch in self._features(readers)]
+        scored = [model.score(batch) for batch in self._features(readers)]
         if not scored:
             return np.empty((0, len(model.blocks))), np.empty(0)
         blocks, images = zip(*scored, strict=True)
@@ -226,14 +225,14 @@ class _Reading:
 def _checked(name: str, image: NDArray[Any]) -> Pixels:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise UserError(
-            f"image {name} is {image.dtype} {list(image.shape)}: it must be uint8 [height, width, 3]"
+            f"image {name} is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]"
         )
     return cast("Pixels", image)
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
     if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
-        return [cast("Image", images)]
+        return [images]
     return list(cast("Sequence[Image]", images))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,9 +45,10 @@ class DecisionRule:
         if self.method == CONFORMAL and self.calibration:
             return f"{wanted}: by {self.calibration.images} images held out"
         if self.method == GAUSSIAN:
+            needed = math.ceil(1 / self.fpr) - 1
             return (
-                f"{wanted} were features Gaussian: no image held out promises that, "
-                "fold=kfold would hold some out"
+                f"{wanted} if features were Gaussian: for a promise hold out {needed} images or "
+                "more, as fold=kfold does"
             )
         return "no threshold, so no decisions: fold=kfold holds images out for one"
 

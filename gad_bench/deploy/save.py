@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +28,6 @@ from gad_bench.scoring import fit_as_one, fit_blocks, score_rows, side_by_side
 from gad_bench.split import Rows, Split
 from gad_bench.threads import one_thread
 from gad_bench.training import Training
-
 
 log = logging.getLogger(__name__)
 

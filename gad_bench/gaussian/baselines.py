@@ -18,9 +18,7 @@ from gad_bench.gaussian.statistics import Matrix, Vector
 class Score(ABC):
     """A score that is no Mahalanobis distance."""
 
-    @property
-    def dimension(self) -> None:
-        """No Mahalanobis distance."""
+    dimension = None  # no Mahalanobis distance
 
     @abstractmethod
     def distance(self, features: Matrix) -> Vector:
@@ -136,7 +134,7 @@ class OneClassSVM(MetricDetector):
         return SupportVectors(
             vectors=model.support_vectors_,
             weights=model.dual_coef_[0],
-            gamma=float(model._gamma),  # noqa: SLF001 - what "scale" came to
+            gamma=float(model._gamma),  # what "scale" came to
             offset=-float(model.intercept_[0]),
         )
 
