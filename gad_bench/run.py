@@ -101,7 +101,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         )
         if config.save:
             fitted = Fitted(training, splits[0], scores[0])
-            save_detector(config, parts, source, fitted, description.tags)
+            folder = save_detector(config, parts, source, fitted, description.tags)
+            tracked.log_detector(folder)
         tracked.log(metrics, images, output)
     announce(description.name, metrics)
     if sweep is None:

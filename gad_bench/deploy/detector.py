@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gad_bench.data.images import decode_image
 from gad_bench.deploy.encoding import decode
 from gad_bench.deploy.folder import read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
@@ -24,8 +25,8 @@ from gad_bench.gaussian.statistics import Matrix, Vector
 
 log = logging.getLogger(__name__)
 
-Image = str | Path | NDArray[np.uint8]
-"""A file, or uint8 [height, width, 3] RGB."""
+Image = str | Path | bytes | NDArray[np.uint8]
+"""A file, a file's content, or uint8 [height, width, 3] RGB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ class Detector:
         """Score images.
 
         Args:
-            images: files, or arrays uint8 [height, width, 3] RGB of any size.
+            images: files, files' contents, or arrays uint8 [height, width, 3] RGB of any size.
             threshold: the score beyond which an image is called anomalous; None for the
                 detector's own, where it has one: see `DecisionRule`.
             skip_unreadable: pass over files that cannot be read, and say which, in place of
@@ -214,6 +215,8 @@ class _Reading:
         try:
             if isinstance(image, np.ndarray):
                 return resize_square(_checked(name, image), self.size)
+            if isinstance(image, bytes):
+                return resize_square(decode_image(image, f"image {name}"), self.size)
             return read_square(str(image), self.size)
         except UserError as error:
             if not self.skip:
@@ -231,13 +234,15 @@ def _checked(name: str, image: NDArray[Any]) -> Pixels:
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
-    if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
+    if isinstance(images, str | Path | bytes) or (
+        isinstance(images, np.ndarray) and images.ndim == 3
+    ):
         return [images]
     return list(cast("Sequence[Image]", images))
 
 
 def _name(number: int, image: Image) -> str:
-    return str(number) if isinstance(image, np.ndarray) else str(image)
+    return str(image) if isinstance(image, str | Path) else str(number)
 
 
 def _with_weights(backbone: Backbone, weights: str | Path) -> Backbone:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
-from gad_bench.errors import UserError
+from gad_bench.errors import TrackingError, UserError
 
 DONE, FAILED, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
 HELP = "help"  # of a field's metadata
@@ -39,7 +39,7 @@ def run_command(
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return IMPOSSIBLE
-    except OSError as error:
+    except (OSError, TrackingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
