@@ -41,16 +41,16 @@ class DecisionRule:
     @property
     def told(self) -> str:
         """The rule in words."""
+        if self.threshold is None:
+            return "no threshold, so no decisions: fold=kfold holds images out for one"
         wanted = f"anomalous beyond {self.threshold:.4g}, for {100 * self.fpr:g} % false alarms"
         if self.method == CONFORMAL and self.calibration:
             return f"{wanted}: by {self.calibration.images} images held out"
-        if self.method == GAUSSIAN:
-            needed = math.ceil(1 / self.fpr) - 1
-            return (
-                f"{wanted} if features were Gaussian: for a promise hold out {needed} images or "
-                "more, as fold=kfold does"
-            )
-        return "no threshold, so no decisions: fold=kfold holds images out for one"
+        needed = math.ceil(1 / self.fpr) - 1
+        return (
+            f"{wanted} if features were Gaussian: for a promise hold out {needed} images or more, "
+            "as fold=kfold does"
+        )
 
     def p_values(self, scores: Vector) -> Vector | None:
         """Return how probable a good image with such a score or a higher one is, where known."""
