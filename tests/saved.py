@@ -1,0 +1,46 @@
+"""A saved detector of the demo, and the commands on it, as a user gives them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+DEMO = ["experiment=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3"]
+
+
+class Saved:
+    """A run of the program that saved its detector."""
+
+    def __init__(self, folder: Path, cache: Path, *overrides: str) -> None:
+        self.folder, self.work, self.cache = folder / "detector", folder, cache
+        self.command("gad_bench", *DEMO, "figures=false", "save=detector", *overrides)
+        (table,) = folder.glob("outputs/**/scores.csv")
+        self.scores = pd.read_csv(table)
+
+    @property
+    def paths(self) -> list[str]:
+        """The test images."""
+        return list(self.scores["path"])
+
+    def command(self, module: str, *arguments: str, status: int = 0) -> tuple[str, str]:
+        """Run `python -m MODULE ARGUMENTS`; return what it printed."""
+        done = self.process(["-m", module, *arguments])
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout, done.stderr
+
+    def process(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run Python in the work folder."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.work,
+            env=os.environ | {"GAD_BENCH_CACHE": str(self.cache)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
