@@ -8,8 +8,11 @@ import pandas as pd
 from gad_bench.errors import UserError
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Features
-from gad_bench.gaussian import Combination, Detector, FittedDetector, Samples
-from gad_bench.split import Split
+from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
+from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.split import Rows, Split
+
+ROWS_AT_ONCE = 8192
 
 
 def score(
@@ -26,20 +29,29 @@ def score(
     """
     check_finite(catalog, features)
     fitted = {
-        block: _fit(detector, block, Samples(values).take(split.train))
+        block: _fit(detector, f"block {block}", values, split.train)
         for block, values in features.items()
     }
 
-    def scores_of(rows: np.ndarray) -> np.ndarray:
-        columns = [fitted[block].score(values[rows]) for block, values in features.items()]
-        return np.column_stack(columns)
+    def scores_of(rows: Rows) -> Matrix:
+        return np.column_stack(
+            [_score(fitted[block], values, rows) for block, values in features.items()]
+        )
+
+    def score_as_one() -> Vector:
+        joined = np.concatenate(list(features.values()), axis=1)
+        together = _fit(detector, "all blocks as one vector", joined, split.train)
+        return _score(together, joined, split.test)
 
     tested = scores_of(split.test)
+    evidence = Evidence(
+        scores=tested, fitted_scores=lambda: scores_of(split.train), score_as_one=score_as_one
+    )
     return Scores(
         labels=catalog["label"].to_numpy()[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
         blocks=dict(zip(features, tested.T, strict=True)),
-        combined=combination.combine(tested, scores_of(split.train)),
+        combined=combination.combine(evidence),
         dimensions={
             block: model.dimension for block, model in fitted.items() if model.dimension is not None
         },
@@ -61,8 +73,16 @@ def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
             )
 
 
-def _fit(detector: Detector, block: int, samples: Samples) -> FittedDetector:
+def _fit(detector: Detector, name: str, values: Features, rows: Rows) -> FittedDetector:
     try:
-        return detector.fit(samples)
+        return detector.fit(Samples(values, rows))
     except UserError as error:
-        raise UserError(f"block {block}: {error}") from error
+        raise UserError(f"{name}: {error}") from error
+
+
+def _score(fitted: FittedDetector, values: Features, rows: Rows) -> Vector:
+    """Score rows, so many at once that their copies take little memory."""
+    starts = range(0, len(rows), ROWS_AT_ONCE)
+    return np.concatenate(
+        [fitted.score(values[rows[start : start + ROWS_AT_ONCE]]) for start in starts]
+    )

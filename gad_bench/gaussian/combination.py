@@ -2,26 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from gad_bench.gaussian.samples import Matrix, Vector
+from gad_bench.errors import UserError
+from gad_bench.gaussian.statistics import Matrix, Vector
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What there is to combine; what costs a computation is a function.
+
+    Attributes:
+        scores: the blocks' scores of the images [images, blocks].
+        fitted_scores: those of the fitted images [samples, blocks].
+        score_as_one: the scores [images] of one detector on all blocks' features as one vector.
+    """
+
+    scores: Matrix
+    fitted_scores: Callable[[], Matrix]
+    score_as_one: Callable[[], Vector]
 
 
 class Combination(Protocol):
-    """A map from the blocks' scores to one."""
+    """A map from what the blocks say of images to one score."""
 
-    def combine(self, scores: Matrix, training_scores: Matrix) -> Vector:
-        """Combine scores [images, blocks], given those of the fitted images [samples, blocks]."""
+    def combine(self, evidence: Evidence) -> Vector:
+        """Return the images' score [images].
+
+        Raises:
+            UserError: these blocks' scores admit none.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
     """The mean over blocks: the paper's."""
 
-    def combine(self, scores: Matrix, training_scores: Matrix) -> Vector:  # noqa: ARG002
+    def combine(self, evidence: Evidence) -> Vector:
         """Return the mean [images]."""
-        combined: Vector = np.mean(scores, axis=1)
-        return combined
+        return evidence.scores.mean(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumOfSquares:
+    """The root of the sum of squared distances: that of one Gaussian with independent blocks."""
+
+    def combine(self, evidence: Evidence) -> Vector:
+        """Return the distance [images].
+
+        Raises:
+            UserError: a score is negative, and so no distance.
+        """
+        if evidence.scores.min(initial=0) < 0:
+            raise UserError(
+                "combination=sum_of_squares needs distances, and this detector's scores may be "
+                "negative: use combination=mean or combination=standardised_mean"
+            )
+        return np.sqrt(np.einsum("nb,nb->n", evidence.scores, evidence.scores))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maximum:
+    """The highest block's score."""
+
+    def combine(self, evidence: Evidence) -> Vector:
+        """Return the maximum [images]."""
+        highest: Vector = evidence.scores.max(axis=1)
+        return highest
+
+
+@dataclass(frozen=True, kw_only=True)
+class StandardisedMean:
+    """The mean over blocks of scores less their mean, by their deviation over fitted images."""
+
+    def combine(self, evidence: Evidence) -> Vector:
+        """Return the mean [images].
+
+        Raises:
+            UserError: the fitted images all have the same score.
+        """
+        fitted = evidence.fitted_scores()
+        deviations = fitted.std(axis=0)
+        if not (deviations > 0).all():
+            raise UserError(
+                "combination=standardised_mean: a block's scores are the same for all fitted "
+                "images, so they have no scale: use combination=mean"
+            )
+        standardised: Matrix = (evidence.scores - fitted.mean(axis=0)) / deviations
+        return standardised.mean(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concatenated:
+    """One detector on all blocks' features as one vector; the blocks' own scores stay."""
+
+    def combine(self, evidence: Evidence) -> Vector:
+        """Return that detector's score [images]."""
+        return evidence.score_as_one()

@@ -8,14 +8,20 @@ from typing import Protocol
 import numpy as np
 
 from gad_bench.errors import UserError
-from gad_bench.gaussian.metric import Mahalanobis, Metric, RootMeanSquare
-from gad_bench.gaussian.samples import Samples
+from gad_bench.gaussian.metric import (
+    Metric,
+    RootMeanSquare,
+    SpectralMahalanobis,
+    TriangularMahalanobis,
+)
+from gad_bench.gaussian.projection import varying
+from gad_bench.gaussian.statistics import Statistics
 
 
 class Covariance(Protocol):
     """An estimator of a covariance matrix."""
 
-    def fit(self, samples: Samples) -> Metric:
+    def fit(self, samples: Statistics) -> Metric:
         """Estimate from samples [samples, dim].
 
         Raises:
@@ -27,7 +33,7 @@ class Covariance(Protocol):
 class Identity:
     """No covariance: the root mean square distance from the mean ("L2" in the paper)."""
 
-    def fit(self, samples: Samples) -> RootMeanSquare:
+    def fit(self, samples: Statistics) -> RootMeanSquare:
         """Estimate the mean alone."""
         return RootMeanSquare(mean=samples.mean, weights=np.ones(samples.dimension))
 
@@ -39,20 +45,15 @@ class Diagonal:
     A feature that is the same in all samples has no scale, and is left out.
     """
 
-    def fit(self, samples: Samples) -> RootMeanSquare:
+    def fit(self, samples: Statistics) -> RootMeanSquare:
         """Estimate mean and variances.
 
         Raises:
             UserError: no feature varies.
         """
-        deviations = samples.deviations
-        varies = deviations > 0
-        if not varies.any():
-            raise UserError(
-                f"covariance=diagonal: no feature varies over the {samples.count} samples: "
-                "use more training images or covariance=identity"
-            )
-        weights = np.divide(1.0, deviations, out=np.zeros_like(deviations), where=varies)
+        kept = varying(samples)
+        weights = np.zeros(samples.dimension)
+        weights[kept] = 1 / np.sqrt(samples.variances[kept])
         return RootMeanSquare(mean=samples.mean, weights=weights)
 
 
@@ -60,20 +61,22 @@ class Diagonal:
 class Empirical:
     """The maximum likelihood estimate, divided by the number of samples."""
 
-    def fit(self, samples: Samples) -> Mahalanobis:
+    def fit(self, samples: Statistics) -> TriangularMahalanobis:
         """Estimate the covariance.
 
         Raises:
             UserError: the estimate is singular.
         """
-        rank = len(samples.spectrum.variances)
-        if rank < samples.dimension:
+        need_samples(samples, samples.dimension + 1, "empirical")
+        constant = np.count_nonzero(samples.variances == 0)
+        factor = samples.factor(1.0, 0.0)
+        if constant or factor.is_singular:
+            reason = f"{constant} do not vary" if constant else "some depend linearly on others"
             raise UserError(
-                f"covariance=empirical: {samples.count} samples of {samples.dimension} features "
-                f"give a singular matrix of rank {rank}: use covariance=ledoit_wolf, "
-                "a reduction, or more training images"
+                f"covariance=empirical: of the {samples.dimension} features {reason}, "
+                "which gives a singular matrix: use covariance=ledoit_wolf or reduction=pca"
             )
-        return _shrunk(samples, 0.0)
+        return TriangularMahalanobis(mean=samples.mean, triangle=factor.triangle)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ class Shrunk:
         if not 0 < self.amount <= 1:
             raise UserError(f"covariance.amount must lie in (0, 1], not {self.amount}")
 
-    def fit(self, samples: Samples) -> Mahalanobis:
+    def fit(self, samples: Statistics) -> Metric:
         """Shrink the empirical covariance by the given amount."""
         return _shrunk(samples, self.amount)
 
@@ -95,7 +98,7 @@ class Shrunk:
 class LedoitWolf:
     """Shrinkage by the amount of least expected squared error (Ledoit and Wolf 2004)."""
 
-    def fit(self, samples: Samples) -> Mahalanobis:
+    def fit(self, samples: Statistics) -> Metric:
         """Shrink the empirical covariance by the estimated amount."""
         return _shrunk(samples, ledoit_wolf_amount(samples))
 
@@ -104,40 +107,59 @@ class LedoitWolf:
 class OracleApproximating:
     """Shrinkage for Gaussian samples (Chen, Wiesel, Eldar and Hero 2010), as scikit-learn's OAS."""
 
-    def fit(self, samples: Samples) -> Mahalanobis:
+    def fit(self, samples: Statistics) -> Metric:
         """Shrink the empirical covariance by the estimated amount."""
         return _shrunk(samples, oracle_approximating_amount(samples))
 
 
-def ledoit_wolf_amount(samples: Samples) -> float:
-    """Return the shrinkage of Ledoit and Wolf 2004, in [0, 1], by eigenvalues and lengths alone."""
-    n, d = samples.count, samples.dimension
-    square = float(np.sum(samples.spectrum.variances**2))
-    delta = square - samples.total_variance**2 / d
-    beta = (float(np.sum(samples.norms**2)) / n - square) / n
-    return min(beta, delta) / delta if delta > 0 and beta > 0 else 0.0
+def ledoit_wolf_amount(samples: Statistics) -> float:
+    """Return the shrinkage of Ledoit and Wolf 2004, in [0, 1], without any eigenvalue."""
+    square = samples.squared_norm
+    delta = square - samples.total_variance**2 / samples.dimension
+    beta = (samples.fourth_moment - square) / samples.count
+    rounding = np.finfo(np.float64).eps * samples.dimension * square
+    return min(beta, delta) / delta if min(beta, delta) > rounding else 0.0
 
 
-def oracle_approximating_amount(samples: Samples) -> float:
+def oracle_approximating_amount(samples: Statistics) -> float:
     """Return the shrinkage of Chen et al. 2010, equation 23, without its terms of order 1 / dim."""
-    n, d = samples.count, samples.dimension
-    alpha = float(np.sum(samples.spectrum.variances**2)) / d**2
+    d = samples.dimension
+    alpha = samples.squared_norm / d**2
     squared_mean = (samples.total_variance / d) ** 2
-    denominator = (n + 1) * (alpha - squared_mean / d)
+    denominator = (samples.count + 1) * (alpha - squared_mean / d)
     return min((alpha + squared_mean) / denominator, 1.0) if denominator > 0 else 1.0
 
 
-def _shrunk(samples: Samples, amount: float) -> Mahalanobis:
-    rest = amount * samples.total_variance / samples.dimension
-    spectrum = samples.spectrum
-    if len(spectrum.variances) < samples.dimension and rest == 0:
+def need_samples(samples: Statistics, needed: int, name: str) -> None:
+    """Refuse fewer samples than needed.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    if samples.count < needed:
         raise UserError(
-            f"{samples.count} samples that do not vary enough give no covariance matrix of "
-            f"{samples.dimension} features: use more training images or covariance=identity"
+            f"covariance={name}: {samples.count} samples of {samples.dimension} features are too "
+            f"few, it needs {needed}: use covariance=ledoit_wolf, a reduction, "
+            "or more training images"
         )
-    return Mahalanobis(
-        mean=samples.mean,
-        directions=spectrum.directions,
-        variances=(1 - amount) * spectrum.variances + rest,
-        rest=rest,
+
+
+def _shrunk(samples: Statistics, amount: float) -> Metric:
+    share, rest = 1 - amount, amount * samples.total_variance / samples.dimension
+    if samples.count < samples.dimension:
+        spectrum = samples.spectrum
+        if rest > 0:
+            return SpectralMahalanobis(
+                mean=samples.mean,
+                directions=spectrum.directions,
+                variances=share * spectrum.variances + rest,
+                rest=rest,
+            )
+    else:
+        factor = samples.factor(share, rest)
+        if not factor.is_singular:
+            return TriangularMahalanobis(mean=samples.mean, triangle=factor.triangle)
+    raise UserError(
+        f"{samples.count} samples that do not vary enough give no covariance matrix of "
+        f"{samples.dimension} features: use more training images or covariance=identity"
     )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gad_bench.errors import UserError
 from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation
-from gad_bench.gaussian.reduction import NoReduction, Projection
-from gad_bench.gaussian.samples import Samples, Vector
+from gad_bench.gaussian.projection import Projection
+from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.gaussian.samples import Samples
+from gad_bench.gaussian.statistics import Matrix, Vector
 
 
 class FittedDetector(Protocol):
@@ -33,9 +37,14 @@ class Detector(Protocol):
 
 
 @dataclass(frozen=True)
-class FittedGaussian:
-    """A Gaussian in the normalised, reduced space."""
+class FittedMetric:
+    """A metric in the normalised, reduced space.
 
+    Attributes:
+        width: the length of a vector before that.
+    """
+
+    width: int
     normalisation: Normalisation
     projection: Projection
     metric: Metric
@@ -46,30 +55,68 @@ class FittedGaussian:
         return self.metric.dimension
 
     def score(self, features: ArrayLike) -> Vector:
-        """Return the distance [vectors] of vectors [vectors, dim]."""
-        values = self.normalisation.apply(np.asarray(features, dtype=np.float64))
-        return self.metric.distance(self.projection.apply(values))
+        """Return the distance [vectors] of vectors [vectors, dim].
+
+        Raises:
+            UserError: the vectors are not as long as the fitted ones, or not finite.
+        """
+        values = np.atleast_2d(np.asarray(features, dtype=np.float64))
+        self._check(values)
+        return self.metric.distance(self.projection.apply(self.normalisation.apply(values)))
+
+    def _check(self, values: Matrix) -> None:
+        if values.shape[1] != self.width:
+            raise UserError(
+                f"the vectors to score have {values.shape[1]} features, "
+                f"those that were fitted had {self.width}"
+            )
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            raise UserError(f"vector {int(np.argmin(finite))} of {len(values)} is not finite")
 
 
 @dataclass(frozen=True, kw_only=True)
-class GaussianDetector:
-    """The paper's: one Gaussian, the score its distance.
+class MetricDetector(ABC):
+    """What all detectors share: normalisation and reduction, then a metric.
 
     Attributes:
         normalisation: a `Normalisation`; Any because the typed config knows no protocols.
         reduction: a `Reduction`.
-        covariance: a `Covariance`.
     """
 
     normalisation: Any
     reduction: Any
-    covariance: Any
 
-    def fit(self, samples: Samples) -> FittedGaussian:
-        """Fit mean and covariance after normalisation and reduction."""
+    def fit(self, samples: Samples) -> FittedMetric:
+        """Learn a metric after normalisation and reduction.
+
+        Raises:
+            UserError: the samples do not admit it.
+        """
+        width = samples.dimension
         if not isinstance(self.normalisation, NoNormalisation):
-            samples = Samples(self.normalisation.apply(samples.values))
+            samples = samples.map(self.normalisation.apply)
         projection = self.reduction.fit(samples)
         if not isinstance(projection, NoReduction):
-            samples = Samples(projection.apply(samples.values))
-        return FittedGaussian(self.normalisation, projection, self.covariance.fit(samples))
+            samples = samples.map(projection.apply)
+        return FittedMetric(width, self.normalisation, projection, self.learn(samples))
+
+    @abstractmethod
+    def learn(self, samples: Samples) -> Metric:
+        """Learn a metric from the normalised, reduced samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianDetector(MetricDetector):
+    """The paper's: one Gaussian, the score its distance.
+
+    Attributes:
+        covariance: a `Covariance`.
+    """
+
+    covariance: Any
+
+    def learn(self, samples: Samples) -> Metric:
+        """Fit mean and covariance."""
+        metric: Metric = self.covariance.fit(samples)
+        return metric

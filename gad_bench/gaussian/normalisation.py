@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gad_bench.gaussian.samples import Matrix
+from gad_bench.gaussian.statistics import Matrix
 
 
 class Normalisation(Protocol):

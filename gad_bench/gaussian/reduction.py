@@ -8,40 +8,22 @@ from typing import Protocol
 import numpy as np
 
 from gad_bench.errors import UserError
-from gad_bench.gaussian.samples import Matrix, Samples, Vector
-
-
-class Projection(Protocol):
-    """A fitted reduction."""
-
-    def apply(self, features: Matrix) -> Matrix:
-        """Map vectors [vectors, dim] to [vectors, reduced dim]."""
+from gad_bench.gaussian.projection import Linear, Projection, Selection
+from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
 
 
 class Reduction(Protocol):
     """A choice of fewer dimensions."""
 
-    def fit(self, samples: Samples) -> Projection:
+    def fit(self, samples: Statistics) -> Projection:
         """Choose them by the samples."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """(x - mean) directions, for directions [dim, reduced dim]."""
-
-    mean: Vector
-    directions: Matrix
-
-    def apply(self, features: Matrix) -> Matrix:
-        """Map vectors [vectors, dim] to [vectors, reduced dim]."""
-        return (features - self.mean) @ self.directions
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoReduction:
     """All dimensions as they are."""
 
-    def fit(self, samples: Samples) -> NoReduction:  # noqa: ARG002
+    def fit(self, samples: Statistics) -> NoReduction:  # noqa: ARG002
         """Need nothing of the samples."""
         return self
 
@@ -63,19 +45,99 @@ class PrincipalComponents:
     negated: bool
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise UserError(f"reduction.threshold must lie in (0, 1), not {self.threshold}")
+        check_share("reduction.threshold", self.threshold)
 
-    def fit(self, samples: Samples) -> Linear:
+    def fit(self, samples: Statistics) -> Linear:
         """Choose components by the samples.
 
         Raises:
-            UserError: the samples do not vary.
+            UserError: the samples do not vary, or the leading components leave nothing.
         """
         spectrum = samples.spectrum
         if len(spectrum.variances) == 0:
             raise UserError(f"{samples.count} samples that do not vary have no components")
-        explained = np.cumsum(spectrum.variances) / np.sum(spectrum.variances)
-        first = int(np.argmax(np.append(explained > self.threshold, True)))
-        chosen = slice(max(first - 1, 0), None) if self.negated else slice(first + 1)
-        return Linear(samples.mean, spectrum.directions[:, chosen])
+        first = first_beyond(spectrum.variances, self.threshold)
+        return Linear(samples.mean, spectrum.directions[:, self._chosen(first)])
+
+    def _chosen(self, first: int | None) -> slice:
+        if not self.negated:
+            return slice(None if first is None else first + 1)
+        if first is None:
+            raise UserError(
+                f"reduction.threshold={self.threshold} leaves npca nothing: all components "
+                "together do not exceed it, lower it"
+            )
+        return slice(max(first - 1, 0), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomFeatures:
+    """A seeded random choice of features (PaDiM).
+
+    Source: Defard, Setkov, Loesch and Audigier 2021, "PaDiM: a patch distribution modeling
+    framework for anomaly detection and localization", section III-C.
+
+    Attributes:
+        dimensions: their number; a block of no more features keeps them all.
+        seed: of the choice, which depends on the block's dimension and on nothing else.
+    """
+
+    dimensions: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check_dimensions(self.dimensions)
+
+    def fit(self, samples: Statistics) -> Selection:
+        """Choose the features."""
+        everything = samples.dimension
+        order = np.random.default_rng(self.seed).permutation(everything)
+        return Selection(np.sort(order[: self.dimensions]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomProjection:
+    """A seeded projection on random orthogonal directions, all equally likely.
+
+    Source: Kim, Kim, Yi and Lee 2021, "Semi-orthogonal embedding for efficient unsupervised anomaly
+    segmentation", section 3.
+
+    Attributes:
+        dimensions: their number; a block of no more features keeps its dimension.
+        seed: of the directions, which depend on the block's dimension and on nothing else.
+    """
+
+    dimensions: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _check_dimensions(self.dimensions)
+
+    def fit(self, samples: Statistics) -> Linear:
+        """Choose the directions: those of Gaussian vectors, made orthonormal."""
+        everything = samples.dimension
+        shape = (everything, min(self.dimensions, everything))
+        gaussian = np.random.default_rng(self.seed).standard_normal(shape)
+        return Linear(samples.mean, np.linalg.qr(gaussian).Q)
+
+
+def first_beyond(variances: Vector, threshold: float) -> int | None:
+    """Return the first of the variances at which their cumulative share exceeds the threshold."""
+    explained = np.cumsum(variances) / np.sum(variances)
+    exceeding = np.flatnonzero(explained > threshold)
+    return int(exceeding[0]) if len(exceeding) else None
+
+
+def check_share(key: str, value: float) -> None:
+    """Refuse a share outside (0, 1).
+
+    Raises:
+        UserError: names the key.
+    """
+    if not 0 < value < 1:
+        raise UserError(f"{key} must lie in (0, 1), not {value}")
+
+
+def _check_dimensions(dimensions: int) -> None:
+    if dimensions < 1:
+        raise UserError(f"reduction.dimensions must be at least 1, not {dimensions}")

@@ -1,0 +1,101 @@
+"""Nonlinear shrinkage: each eigenvalue of the covariance matrix by its own amount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gad_bench.errors import UserError
+from gad_bench.gaussian.covariance import need_samples
+from gad_bench.gaussian.metric import Projected, SpectralMahalanobis
+from gad_bench.gaussian.projection import Selection, varying
+from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
+
+LEAST = 13
+"""The kernel's bandwidth needs 12 degrees of freedom, and the mean takes one."""
+EDGE = np.sqrt(5)
+"""Where the Epanechnikov kernel of variance one ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NonlinearLedoitWolf:
+    """Analytical nonlinear shrinkage, also of fewer samples than dimensions.
+
+    Source: Ledoit and Wolf 2020, "Analytical nonlinear shrinkage of large-dimensional covariance
+    matrices", Annals of Statistics 48(5); the equations in the comments are its. A feature that is
+    the same in all samples is left out.
+    """
+
+    def fit(self, samples: Statistics) -> Projected:
+        """Shrink the eigenvalues of the empirical covariance.
+
+        Raises:
+            UserError: there are too few samples, or they depend linearly on one another.
+        """
+        need_samples(samples, LEAST, "ledoit_wolf_nonlinear")
+        kept = varying(samples)
+        spectrum, freedom = samples.spectrum, samples.count - 1
+        rank, full = len(spectrum.variances), min(len(kept), freedom)
+        if rank < full:
+            raise UserError(
+                f"covariance=ledoit_wolf_nonlinear: {samples.count} samples of {len(kept)} varying "
+                f"features have rank {rank} instead of {full}: remove images that occur twice and "
+                "features that depend linearly on others, or use covariance=ledoit_wolf"
+            )
+        variances = spectrum.variances[:full] * (samples.count / freedom)
+        shrunk, rest = shrink(variances, len(kept), freedom)
+        metric = SpectralMahalanobis(
+            mean=samples.mean[kept],
+            directions=spectrum.directions[kept, :full],
+            variances=shrunk,
+            rest=rest,
+        )
+        return Projected(projection=Selection(kept), metric=metric)
+
+
+def shrink(variances: Vector, dimension: int, freedom: int) -> tuple[Vector, float]:
+    """Shrink the eigenvalues that are not zero of a covariance matrix.
+
+    Args:
+        variances: the eigenvalues [min(dimension, freedom)].
+        dimension: the number of all eigenvalues.
+        freedom: degrees of freedom of the samples.
+
+    Returns:
+        The shrunk eigenvalues, and what those that are zero become.
+    """
+    bandwidth = freedom ** (-1 / 3)  # (4.9)
+    density, hilbert = _density_and_hilbert(variances, bandwidth)
+    ratio = dimension / freedom
+    if dimension <= freedom:
+        imaginary = np.pi * ratio * variances * density
+        real = 1 - ratio - np.pi * ratio * variances * hilbert
+        return variances / (imaginary**2 + real**2), 0.0  # (4.3)
+    shrunk = 1 / (np.pi**2 * variances * (density**2 + hilbert**2))  # (C.4)
+    at_zero = _hilbert_at_zero(variances, bandwidth)
+    return shrunk, float(1 / (np.pi * (ratio - 1) * at_zero))  # (C.5)
+
+
+def _density_and_hilbert(variances: Vector, bandwidth: float) -> tuple[Vector, Vector]:
+    """Estimate the spectral density and its Hilbert transform at each eigenvalue."""
+    width = bandwidth * variances
+    x = (variances[:, None] - variances) / width
+    kernel = 3 / (4 * EDGE) * np.maximum(1 - x**2 / 5, 0)  # (4.7)
+    hilbert = (-3 / 10 * x + 3 / (4 * EDGE) * _logarithmic(x)) / np.pi  # (4.8)
+    return np.mean(kernel / width, axis=1), np.mean(hilbert / width, axis=1)
+
+
+def _logarithmic(x: Matrix) -> Matrix:
+    """Return (1 - x^2 / 5) log |(EDGE - x) / (EDGE + x)|, which is 0 at the edges."""
+    inner = np.abs(x) != EDGE
+    ratio = np.divide(EDGE - x, EDGE + x, out=np.ones_like(x), where=inner)
+    return (1 - x**2 / 5) * np.log(np.abs(ratio))
+
+
+def _hilbert_at_zero(variances: Vector, bandwidth: float) -> float:
+    """Return the Hilbert transform of the spectral density at zero: (C.8)."""
+    h = bandwidth
+    logarithm = np.log((1 + EDGE * h) / (1 - EDGE * h))
+    kernel = 3 / (10 * h**2) + 3 / (4 * EDGE * h) * (1 - 1 / (5 * h**2)) * logarithm
+    return float(kernel / np.pi * np.mean(1 / variances))
