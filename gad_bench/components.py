@@ -11,6 +11,7 @@ from gad_bench.data.catalog import Dataset
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.gaussian import Combination, Detector
+from gad_bench.localisation import Localisation
 from gad_bench.split import Fold
 from gad_bench.tracking import Tracker
 
@@ -26,6 +27,7 @@ class Components:
     fold: Fold
     detector: Detector
     combination: Combination
+    localisation: Localisation
     tracking: Tracker
 
     @classmethod

@@ -37,6 +37,7 @@ class Config:
     covariance: Any
     detector: Any
     combination: Any
+    localisation: Any
     runtime: Any
     tracking: Any
 

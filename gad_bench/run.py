@@ -14,6 +14,8 @@ from gad_bench.describe import describe
 from gad_bench.evaluation import evaluate
 from gad_bench.features.obtain import obtain
 from gad_bench.figures import draw_figures
+from gad_bench.localisation_figure import draw_localisation
+from gad_bench.localise import localise
 from gad_bench.results import announce, point_the_way, write_results
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
@@ -53,6 +55,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         scores = score(catalog, features.blocks, split, parts.detector, parts.combination)
         seconds_fit = time.perf_counter() - started
 
+        localised = localise(config, parts, catalog, split)
         metrics = evaluate(scores, seed=config.seed) | {
             "images_train": len(split.train),
             "images_test": len(split.test),
@@ -60,10 +63,14 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             "seconds_fit": seconds_fit,
             "cache_hit": features.cache_hit,
         }
+        if localised:
+            metrics |= localised.metrics
         tested = catalog.iloc[split.test]
         write_results(output, config, tested, scores, metrics)
         if config.figures:
             draw_figures(output, tested, scores, metrics)
+            if localised:
+                draw_localisation(output, localised, scores)
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import extract
 from gad_bench.features.interface import Backbone, Features, Runtime
 
@@ -96,6 +97,16 @@ class LocalSource:
     runtime: Runtime
     device: str
     batch_size: int
+
+    def choose(self, blocks: list[int] | None) -> LocalSource:
+        """Return the same for other blocks; None for those that it has.
+
+        Raises:
+            UserError: there is no such block.
+        """
+        if blocks is None:
+            return self
+        return replace(self, blocks=Blocks(indices=blocks).of(self.backbone.block_count()))
 
     def stream(
         self, paths: Sequence[str], grid: int, embedding: Embedding | None = None

@@ -31,6 +31,12 @@ class HeatMaps:
         """The number of images."""
         return len(self.grids)
 
+    def maxima(self) -> Map:
+        """Return each image's highest smoothed distance [images]."""
+        side = self.input_size
+        highest = [self.at_size(row, side, side).max() for row in range(len(self))]
+        return np.array(highest, np.float32)
+
     def at_size(self, row: int, height: int, width: int) -> Map:
         """Return an image's heat map [height, width].
 

@@ -34,9 +34,9 @@ class NoLocalisation:
 
     def heat_maps(
         self,
-        source: LocalSource,  # noqa: ARG002
-        train: Sequence[str],  # noqa: ARG002
-        test: Sequence[str],  # noqa: ARG002
+        source: LocalSource,
+        train: Sequence[str],
+        test: Sequence[str],
     ) -> None:
         """Return none."""
 

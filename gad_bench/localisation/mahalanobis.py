@@ -17,6 +17,7 @@ from gad_bench.gaussian import Moments
 from gad_bench.gaussian.detector import FittedMetric
 from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.gaussian.statistics import Vector
 from gad_bench.localisation.heat import HeatMaps, Map
 from gad_bench.localisation.interface import check_settings, vectors
 
@@ -29,6 +30,7 @@ class Mahalanobis:
     moments: no more than a batch of maps is in memory.
 
     Attributes:
+        blocks: those that localise, numbered from 0; None for the run's.
         grid: positions a side of the heat map. Finer blocks are averaged down to it before they
             are fitted; the distances of coarser ones are enlarged to it.
         sigma: of the Gaussian that smooths the heat map, in pixels of the backbone's input.
@@ -37,6 +39,7 @@ class Mahalanobis:
         covariance: a `Covariance`.
     """
 
+    blocks: list[int] | None
     grid: int
     sigma: float
     normalisation: Any
@@ -46,18 +49,15 @@ class Mahalanobis:
     def __post_init__(self) -> None:
         check_settings(self.grid, self.sigma)
 
-    def heat_maps(
-        self, source: LocalSource, train: Sequence[str], test: Sequence[str]
-    ) -> HeatMaps:
+    def heat_maps(self, source: LocalSource, train: Sequence[str], test: Sequence[str]) -> HeatMaps:
         """Fit in one or two passes over the training images, then map the test images.
 
         Raises:
             UserError: a block's features admit no fit.
         """
+        source = source.choose(self.blocks)
         fitted = self._fit(source, train)
-        grids = [
-            self._mean_over_blocks(fitted, batch) for batch in source.stream(test, self.grid)
-        ]
+        grids = [self._mean_over_blocks(fitted, batch) for batch in source.stream(test, self.grid)]
         size = source.backbone.image_size()
         return HeatMaps(grids=np.concatenate(grids), input_size=size, sigma=self.sigma)
 
@@ -94,9 +94,7 @@ class Mahalanobis:
 
         return reduce(_added, map(of_batch, batches))
 
-    def _mean_over_blocks(
-        self, fitted: Sequence[FittedMetric], batch: tuple[Features, ...]
-    ) -> Map:
+    def _mean_over_blocks(self, fitted: Sequence[FittedMetric], batch: tuple[Features, ...]) -> Map:
         """Return the heat maps [images, grid, grid] of a batch."""
         enlarged = [
             _enlarged(own.score(vectors(maps)).reshape(len(maps), *maps.shape[2:]), self.grid)
@@ -109,8 +107,7 @@ def _added(some: list[Moments], others: list[Moments]) -> list[Moments]:
     return [one + other for one, other in zip(some, others, strict=True)]
 
 
-def _enlarged(distances: Any, grid: int) -> Map:  # noqa: ANN401
-    side = (grid, grid)
-    return np.stack(
-        [cv2.resize(one.astype(np.float32), side, interpolation=cv2.INTER_LINEAR) for one in distances]
-    )
+def _enlarged(distances: Vector, grid: int) -> Map:
+    """Return distances [images, H, W] as [images, grid, grid]."""
+    single = distances.astype(np.float32)
+    return np.stack([cv2.resize(one, (grid, grid)) for one in single])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from gad_bench.evaluation import pixels
 from gad_bench.evaluation.pixels import Map, Mask, pixel_metrics
@@ -78,6 +78,17 @@ def test_areas_equal_scikit_learns(images: Images) -> None:
 
 
 @pytest.mark.parametrize("images", HARD.values(), ids=HARD.keys())
+def test_no_threshold_has_a_higher_f1(images: Images) -> None:
+    truth, heat = flat(images)
+    found = pixel_metrics(images)
+    precision, recall, _ = precision_recall_curve(truth, heat)
+    with np.errstate(invalid="ignore"):
+        best = np.nanmax(2 * precision * recall / (precision + recall))
+    assert found["pixel_f1"] == pytest.approx(best, abs=1e-12)
+    assert f1_score(truth, heat >= found["pixel_f1_threshold"]) == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("images", HARD.values(), ids=HARD.keys())
 def test_aupro_equals_the_plain_definition(images: Images) -> None:
     assert pixel_metrics(images)["aupro"] == pytest.approx(plain_aupro(images, 0.3), abs=1e-12)
 
@@ -97,7 +108,8 @@ def test_images_may_differ_in_size() -> None:
 
 def test_a_map_that_equals_the_mask_is_perfect() -> None:
     images = [(mask.astype(np.float32), mask) for _, mask in some_images(10)]
-    perfect = {"pixel_auroc": 1.0, "pixel_ap": 1.0, "aupro": 1.0}
+    perfect = dict.fromkeys(["pixel_auroc", "pixel_ap", "aupro", "pixel_f1"], 1.0)
+    perfect["pixel_f1_threshold"] = 1.0
     assert pixel_metrics(images) == pytest.approx(perfect)
 
 
