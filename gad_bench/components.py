@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from gad_bench.config import build
 from gad_bench.data.catalog import Dataset
+from gad_bench.explanation import Explanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.gaussian import Combination, Detector
@@ -28,6 +29,7 @@ class Components:
     detector: Detector
     combination: Combination
     localisation: Localisation
+    explanation: Explanation
     tracking: Tracker
 
     @classmethod

@@ -38,6 +38,7 @@ class Config:
     detector: Any
     combination: Any
     localisation: Any
+    explanation: Any
     runtime: Any
     tracking: Any
 

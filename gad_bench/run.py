@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -17,7 +18,7 @@ from gad_bench.figures import draw_figures
 from gad_bench.localisation_figure import draw_localisation
 from gad_bench.localise import localise
 from gad_bench.results import announce, point_the_way, write_results
-from gad_bench.scoring import score
+from gad_bench.scoring import fit_blocks, score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
 
@@ -71,6 +72,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             draw_figures(output, tested, scores, metrics)
             if localised:
                 draw_localisation(output, localised, scores)
+            fitted = partial(fit_blocks, parts.detector, features.blocks, split.train)
+            parts.explanation.draw(output, tested, features.blocks, split.test, scores, fitted)
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),

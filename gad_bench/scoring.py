@@ -28,10 +28,7 @@ def score(
         UserError: a block's features admit no fit; names the block.
     """
     check_finite(catalog, features)
-    fitted = {
-        block: _fit(detector, f"block {block}", values, split.train)
-        for block, values in features.items()
-    }
+    fitted = fit_blocks(detector, features, split.train)
 
     def scores_of(rows: Rows) -> Matrix:
         return np.column_stack(
@@ -56,6 +53,19 @@ def score(
             block: model.dimension for block, model in fitted.items() if model.dimension is not None
         },
     )
+
+
+def fit_blocks(
+    detector: Detector, features: dict[int, Features], rows: Rows
+) -> dict[int, FittedDetector]:
+    """Fit a detector per block on some rows.
+
+    Raises:
+        UserError: a block's features admit no fit; names the block.
+    """
+    return {
+        block: _fit(detector, f"block {block}", values, rows) for block, values in features.items()
+    }
 
 
 def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:

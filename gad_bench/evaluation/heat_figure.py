@@ -44,8 +44,9 @@ def draw_heat_maps(
     figure = Figure(figsize=(5.2 * len(groups), 1.4 * rows + 1), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     scale = None
-    parts = figure.subfigures(1, len(groups), squeeze=False)[0]
-    for part, (name, pictures) in zip(parts, groups.items(), strict=True):
+    widths = [1.0] * len(groups) + [0.15]
+    parts = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)[0]
+    for part, (name, pictures) in zip(parts[:-1], groups.items(), strict=True):
         part.suptitle(name, fontsize=10)
         for axes, picture in zip(
             part.subplots(rows, len(COLUMNS), squeeze=False), pictures, strict=False
@@ -54,7 +55,8 @@ def draw_heat_maps(
         for axes in part.axes[len(pictures) * len(COLUMNS) :]:
             axes.set_axis_off()
     if scale is not None:
-        figure.colorbar(scale, ax=parts[-1].axes, shrink=0.8, label="distance", extend="both")
+        margin = parts[-1].subplots()
+        figure.colorbar(scale, cax=margin, label="distance", extend="both", extendfrac=0.02)
     _explain(figure, threshold[1])
     return figure
 

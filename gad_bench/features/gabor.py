@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
 OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 """Lightness, red against green, yellow against blue, from RGB."""
@@ -23,12 +23,8 @@ COARSE = 8
 """Side of the squares that colour is averaged over first, in pixels."""
 
 
-class GaborMaps(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to one float32 [B, C_i, H_i, W_i] per block.
-
-    Block 0 has the 3 opponent channels, each further block the moduli for 3 channels and each
-    orientation.
-    """
+class GaborModuli(nn.Module):
+    """From uint8 [B, S, S, 3] RGB to the colours, and one octave's moduli after the other's."""
 
     opponent: Tensor
     bank: Tensor
@@ -42,7 +38,7 @@ class GaborMaps(nn.Module):
         self.register_buffer("bank", bank.repeat(channels, 1, 1, 1))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the blocks' maps."""
+        """Return float32 [B, 3, S, S] and, per octave, [B, 3 * orientations, H_i, W_i]."""
         image = conv2d(pixels.permute(0, 3, 1, 2).float() / 255, self.opponent)
         blocks = [image]
         for octave in range(self.octaves):
@@ -52,9 +48,25 @@ class GaborMaps(nn.Module):
         return tuple(blocks)
 
     def _moduli(self, image: Tensor) -> Tensor:
-        responses = conv2d(image, self.bank, stride=STRIDE, groups=image.shape[1])
+        return self._moduli_at(image, STRIDE)
+
+    def _moduli_at(self, image: Tensor, stride: int) -> Tensor:
+        responses = conv2d(image, self.bank, stride=stride, groups=image.shape[1])
         even, odd = responses[:, 0::2], responses[:, 1::2]
         return (even * even + odd * odd).sqrt()
+
+
+class GaborMaps(GaborModuli):
+    """From uint8 [B, S, S, 3] RGB to one float32 [B, C_i, H_i, H_i] per block.
+
+    Block 0 has the 3 opponent channels, each further block the moduli for 3 channels and each
+    orientation. Every map covers the whole image evenly: images are mirrored at their border, and
+    squares of moduli averaged, where `GaborPyramid` leaves out the border and every other position.
+    """
+
+    def _moduli(self, image: Tensor) -> Tensor:
+        border = [self.bank.shape[-1] // 2] * 4
+        return avg_pool2d(self._moduli_at(pad(image, border, mode="reflect"), 1), STRIDE)
 
 
 class GaborPyramid(nn.Module):
@@ -66,11 +78,11 @@ class GaborPyramid(nn.Module):
 
     def __init__(self, octaves: int, orientations: int, wavelength: float) -> None:
         super().__init__()
-        self.maps = GaborMaps(octaves, orientations, wavelength)
+        self.moduli = GaborModuli(octaves, orientations, wavelength)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the pooled blocks."""
-        colour, *octaves = self.maps(pixels)
+        colour, *octaves = self.moduli(pixels)
         return (_colour(colour), *(_power_means(moduli) for moduli in octaves))
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
 from gad_bench.features.local import Embedding, LocalSource
-from gad_bench.gaussian import Moments
+from gad_bench.gaussian import Moments, Samples
 from gad_bench.gaussian.detector import FittedMetric
 from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.gaussian.statistics import Matrix, Statistics
 from gad_bench.localisation.heat import HeatMaps, Map
 from gad_bench.localisation.interface import check_settings
 
@@ -25,9 +27,10 @@ class PaDiM:
     """A Gaussian per position of a grid, over randomly chosen channels of all blocks.
 
     Memory: the channels are chosen and brought to the grid inside the backbone's graph, and each
-    position's vectors are summed to moments batch by batch. So whatever the backbone and the number
-    of images, the statistics take grid^2 * dimensions^2 * 8 bytes, 184 MB as configured. All 2944
-    channels of EfficientNet-B4 would take 160 GB.
+    position's vectors are summed to moments, as many images at a time as there are dimensions. So
+    whatever the backbone and the number of images, statistics and the images at hand each take
+    grid^2 * dimensions^2 * 8 bytes, 184 MB as configured. With all 2944 channels of EfficientNet-B4
+    that would be 160 GB.
 
     Source: Defard, Setkov, Loesch and Audigier 2021, "PaDiM: a patch distribution modeling
     framework for anomaly detection and localization". Blocks are enlarged bilinearly here.
@@ -64,37 +67,69 @@ class PaDiM:
         source = source.choose(self.blocks)
         embedding = Embedding(dimensions=self.dimensions, seed=self.seed)
         fitted = self._fit(source.stream(train, self.grid, embedding))
-        grids = [self._map(fitted, maps) for (maps,) in source.stream(test, self.grid, embedding)]
+        tested = _grouped(source.stream(test, self.grid, embedding), self.dimensions)
+        grids = [self._map(fitted, maps) for maps in tested]
         size = source.backbone.image_size()
         return HeatMaps(grids=np.concatenate(grids), input_size=size, sigma=self.sigma)
 
     def _fit(self, batches: Iterable[tuple[Features, ...]]) -> list[FittedMetric]:
+        """Fit few images by their vectors themselves, which take no more memory than moments."""
+        groups = _grouped(batches, self.dimensions)
+        first, second = next(groups), next(groups, None)
+        if second is None:
+            with _one_thread():
+                return [self._estimate(Samples(vectors)) for vectors in self._by_position(first)]
         moments = reduce(
             lambda some, others: [one + other for one, other in zip(some, others, strict=True)],
-            (self._moments(maps) for (maps,) in batches),
+            map(self._moments, chain([first, second], groups)),
         )
         moments.reverse()
-        return [self._estimate(moments.pop()) for _ in range(len(moments))]  # lets each go
+        with _one_thread():
+            return [self._estimate(moments.pop()) for _ in range(len(moments))]  # lets each go
 
     def _moments(self, maps: Features) -> list[Moments]:
-        return [Moments.of(self.normalisation.apply(vectors)) for vectors in _by_position(maps)]
+        with _one_thread():
+            return [Moments.of(vectors) for vectors in self._by_position(maps)]
 
-    def _estimate(self, moments: Moments) -> FittedMetric:
+    def _estimate(self, statistics: Statistics) -> FittedMetric:
         try:
-            metric = self.covariance.fit(moments)
+            metric = self.covariance.fit(statistics)
         except UserError as error:
             raise UserError(f"localisation, a position: {error}") from error
-        return FittedMetric(moments.dimension, self.normalisation, NoReduction(), metric)
+        return FittedMetric(statistics.dimension, self.normalisation, NoReduction(), metric)
+
+    def _by_position(self, maps: Features) -> Iterator[Matrix]:
+        return map(self.normalisation.apply, _by_position(maps))
 
     def _map(self, fitted: Sequence[FittedMetric], maps: Features) -> Map:
         """Return the heat maps [images, grid, grid] of a batch."""
-        distances = [
-            own.score(vectors) for own, vectors in zip(fitted, _by_position(maps), strict=True)
-        ]
+        pairs = zip(fitted, _by_position(maps), strict=True)
+        with _one_thread():
+            distances = [own.score(vectors) for own, vectors in pairs]
         return np.stack(distances, axis=1).reshape(-1, self.grid, self.grid).astype(np.float32)
 
 
-def _by_position(maps: Features) -> Iterator[NDArray[np.float64]]:
+def _one_thread() -> threadpool_limits:
+    """Keep BLAS to one thread: on small matrices its threads wait for each other.
+
+    On a busy machine two take 30 times as long for the eigenvalues of 48 x 48 as one.
+    """
+    return threadpool_limits(1, user_api="blas")
+
+
+def _grouped(batches: Iterable[tuple[Features, ...]], count: int) -> Iterator[Features]:
+    """Join batches of one map each to as many images or more: of few, calls take all the time."""
+    waiting: list[Features] = []
+    for (maps,) in batches:
+        waiting.append(maps)
+        if sum(map(len, waiting)) >= count:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def _by_position(maps: Features) -> Iterator[Matrix]:
     """Yield each position's vectors [images, C] of maps [images, C, grid, grid]."""
     flat = maps.reshape(*maps.shape[:2], -1)
     return iter(np.ascontiguousarray(flat.transpose(2, 0, 1), np.float64))
