@@ -109,20 +109,19 @@ def auroc_by_rank(labels: Any, known: Mapping[int, Contributions]) -> pd.DataFra
     """Return what single components, and all on either side of a rank, tell of test images.
 
     Returns:
-        A row per block and component, by falling variance: block, rank (from 1), variance and the
-        AUROC of it `alone`, of it and all of more variance (`leading`), and of it and all of less
-        (`trailing`, with the directions beyond the components).
+        A row per block and component, by falling variance: block, rank (from 1), directions (1, but
+        for all that lie beyond the components together), variance, and the AUROC of it `alone`, of
+        it and all of more variance (`leading`) and of it and all of less (`trailing`).
     """
     rows = []
     for block, parts in known.items():
         leading = np.cumsum(parts.squared, axis=1)
         trailing = np.cumsum(parts.squared[:, ::-1], axis=1)[:, ::-1]
-        if parts.beyond is not None:
-            trailing = trailing + parts.beyond[:, None]
         for index, variance in enumerate(parts.variances):
             kinds = {"alone": parts.squared, "leading": leading, "trailing": trailing}
             areas = {name: auroc(labels, values[:, index]) for name, values in kinds.items()}
-            rows.append({"block": block, "rank": index + 1, "variance": variance, **areas})
+            facts = {"block": block, "rank": index + 1, "directions": parts.directions[index]}
+            rows.append(facts | {"variance": variance} | areas)
     return pd.DataFrame(rows)
 
 
@@ -152,6 +151,7 @@ def _case(
         anomalous=bool(scores.labels[row]),
         excess=excess,
         block=block,
+        directions=None if parts is None else parts.directions,
         squared=None if parts is None else parts.squared[row],
         normal=None if parts is None else parts.squared[good].mean(axis=0),
     )

@@ -16,6 +16,9 @@ from gad_bench.evaluation.figures import ANOMALOUS, DPI, GOOD, INK
 
 COLUMNS = 3
 TRAILING, LEADING = ANOMALOUS, GOOD
+NORMAL = "good images, on average"
+BEYOND = "all directions beyond the fitted images'"
+LEAST = 0.03  # the lower end of the axis of contributions
 
 
 class Case(NamedTuple):
@@ -26,6 +29,7 @@ class Case(NamedTuple):
     anomalous: bool
     excess: Mapping[int, float]  # by block, its score less the median of good images
     block: int  # the one whose components are shown
+    directions: NDArray[np.intp] | None  # [components], how many directions each one is
     squared: NDArray[np.float64] | None  # [components], what each adds to its squared distance
     normal: NDArray[np.float64] | None  # the same of good images, on average
 
@@ -34,7 +38,7 @@ def draw_ranks(table: pd.DataFrame) -> Figure:
     """Draw the AUROC of principal components against their rank, a panel per block.
 
     Args:
-        table: block, rank, alone, leading and trailing.
+        table: block, rank, directions, alone, leading and trailing.
     """
     blocks = list(table.groupby("block"))
     rows = -(-len(blocks) // COLUMNS)
@@ -48,7 +52,7 @@ def draw_ranks(table: pd.DataFrame) -> Figure:
         axes.set_axis_off()
     figure.supxlabel("rank of the principal component, by falling variance", fontsize=9)
     figure.supylabel("AUROC in %", fontsize=9)
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -65,6 +69,8 @@ def draw_cases(cases: Sequence[Case]) -> Figure:
         blocks.axhline(0, color=INK, linewidth=0.8)
         blocks.set_title("blocks: score above the good images' median", fontsize=8)
         _components(components, case, colour)
+    names = grid[0, 2].get_legend_handles_labels()
+    figure.legend(*names, loc="outside upper right", ncols=2, fontsize=8)
     for axes in grid[-1, 1:]:
         axes.set_xlabel("block" if axes is grid[-1, 1] else "rank, by falling variance", fontsize=8)
     return figure
@@ -81,19 +87,25 @@ def _ranks(axes: Axes, part: pd.DataFrame) -> None:
     axes.plot(rank, 100 * part["alone"], ".", color=INK, markersize=2.5, label="alone")
     axes.plot(rank, 100 * part["leading"], color=LEADING, label="it and all of more variance")
     axes.plot(rank, 100 * part["trailing"], color=TRAILING, label="it and all of less variance")
+    beyond = part[part["directions"] > 1]
+    axes.plot(beyond["rank"], 100 * beyond["alone"], "D", color=INK, markersize=4, label=BEYOND)
     axes.axhline(50, color=INK, linewidth=0.6, linestyle=":")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _components(axes: Axes, case: Case, colour: str) -> None:
-    if case.squared is None or case.normal is None:
+    if case.squared is None or case.normal is None or case.directions is None:
         axes.set_axis_off()
         return
     rank = np.arange(1, len(case.squared) + 1)
-    axes.vlines(rank, 0, case.squared, color=colour, linewidth=1)
-    axes.plot(rank, case.normal, color=INK, linewidth=1, label="good images, on average")
+    single = case.directions == 1
+    axes.set_yscale("log")
+    axes.vlines(rank, LEAST, np.maximum(case.squared, LEAST), color=colour, linewidth=1)
+    axes.plot(rank[single], case.normal[single], color=INK, linewidth=1, label=NORMAL)
+    axes.plot(rank[~single], case.squared[~single], "D", color=colour, markersize=4, label=BEYOND)
+    axes.plot(rank[~single], case.normal[~single], "D", color=INK, markersize=4)
+    axes.set_ylim(bottom=LEAST)
     axes.set_title(
         f"block {case.block}: what each component adds to the squared distance", fontsize=8
     )
-    axes.legend(fontsize=7, frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)

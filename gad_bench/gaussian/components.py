@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gad_bench.gaussian.detector import FittedDetector, FittedMetric
 from gad_bench.gaussian.metric import (
@@ -19,18 +19,20 @@ from gad_bench.gaussian.statistics import Matrix, Vector
 
 @dataclass(frozen=True, kw_only=True)
 class Contributions:
-    """What the components of an estimated covariance matrix add to the squared distances.
+    """What the components of an estimated covariance matrix add to squared distances.
+
+    All directions orthogonal to the fitted vectors share one eigenvalue, the smallest. Together
+    they are the last component where there are such directions.
 
     Attributes:
         variances: the components' eigenvalues [components], falling.
-        squared: [vectors, components]; with `beyond` they sum to the squared distance.
-        beyond: what all directions beyond the components add together [vectors]; they share one
-            eigenvalue, the smallest. None where there are no such directions.
+        directions: how many directions each component is [components]: 1, but for the last.
+        squared: [vectors, components], which sum to the squared distance.
     """
 
     variances: Vector
+    directions: NDArray[np.intp]
     squared: Matrix
-    beyond: Vector | None
 
 
 def contributions(fitted: FittedDetector, features: ArrayLike) -> Contributions | None:
@@ -54,17 +56,23 @@ def _of_metric(metric: Metric, values: Matrix) -> Contributions | None:
 def _of_spectral(metric: SpectralMahalanobis, values: Matrix) -> Contributions:
     centred = values - metric.mean
     along = centred @ metric.directions
-    beyond = None
-    if metric.directions.shape[1] < metric.dimension:
-        orthogonal = centred - along @ metric.directions.T
-        beyond = np.einsum("nd,nd->n", orthogonal, orthogonal) / metric.rest
     order = np.argsort(-metric.variances, kind="stable")
+    variances = metric.variances[order]
     squared = (along**2 / metric.variances)[:, order]
-    return Contributions(variances=metric.variances[order], squared=squared, beyond=beyond)
+    directions = np.ones(len(order), np.intp)
+    orthogonal = metric.dimension - len(order)
+    if orthogonal:
+        rest = centred - along @ metric.directions.T
+        beyond = np.einsum("nd,nd->n", rest, rest) / metric.rest
+        variances = np.append(variances, metric.rest)
+        squared = np.column_stack([squared, beyond])
+        directions = np.append(directions, orthogonal)
+    return Contributions(variances=variances, directions=directions, squared=squared)
 
 
 def _of_triangular(metric: TriangularMahalanobis, values: Matrix) -> Contributions:
     """Decompose S = R'R by R's own singular values: the eigenvalues are their squares."""
-    _, lengths, directions = np.linalg.svd(metric.triangle)
-    along = (values - metric.mean) @ directions.T
-    return Contributions(variances=lengths**2, squared=(along / lengths) ** 2, beyond=None)
+    _, lengths, axes = np.linalg.svd(metric.triangle)
+    squared = ((values - metric.mean) @ axes.T / lengths) ** 2
+    ones = np.ones(len(lengths), np.intp)
+    return Contributions(variances=lengths**2, directions=ones, squared=squared)
