@@ -21,10 +21,13 @@ class Embedding:
     Attributes:
         dimensions: their number; all of them where the blocks have no more.
         seed: of the choice, which depends on the number of channels and on nothing else.
+        largest_stride: blocks beyond this many pixels from position to position are left out,
+            unless all are; None for no limit.
     """
 
     dimensions: int
     seed: int
+    largest_stride: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +72,19 @@ class LocalBackbone:
         maps = self.backbone.build_maps(deepest)
         if self.embedding is None:
             return local_maps.GridMaps(maps, self.blocks, self.grid).eval()
-        widths = local_maps.channels(maps, self.image_size())
-        chosen = local_maps.choose(
-            [widths[block] for block in self.blocks], self.embedding.dimensions, self.embedding.seed
-        )
-        return local_maps.EmbeddedMaps(maps, self.blocks, chosen, self.grid).eval()
+        shapes = local_maps.shapes(maps, self.image_size())
+        blocks = self._fine_enough(shapes)
+        widths = [shapes[block][0] for block in blocks]
+        chosen = local_maps.choose(widths, self.embedding.dimensions, self.embedding.seed)
+        return local_maps.EmbeddedMaps(maps, blocks, chosen, self.grid).eval()
+
+    def _fine_enough(self, shapes: Sequence[tuple[int, int]]) -> list[int]:
+        limit = self.embedding.largest_stride if self.embedding else None
+        if limit is None:
+            return list(self.blocks)
+        strides = {block: self.image_size() / shapes[block][1] for block in self.blocks}
+        least = max(limit, min(strides.values()))
+        return [block for block, stride in strides.items() if stride <= least]
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same: these are maps."""

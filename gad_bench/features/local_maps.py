@@ -50,11 +50,11 @@ class EmbeddedMaps(nn.Module):
         return (torch.cat(parts, dim=1),)
 
 
-def channels(maps: nn.Module, image_size: int) -> list[int]:
-    """Return the number of channels of each block's map."""
+def shapes(maps: nn.Module, image_size: int) -> list[tuple[int, int]]:
+    """Return the number of channels and the positions a side of each block's map."""
     with torch.inference_mode():
         blank = torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8)
-        return [block.shape[1] for block in maps(blank)]
+        return [(block.shape[1], block.shape[3]) for block in maps(blank)]
 
 
 def choose(widths: Sequence[int], dimensions: int, seed: int) -> list[Indices]:

@@ -21,6 +21,9 @@ from gad_bench.gaussian.statistics import Matrix, Statistics
 from gad_bench.localisation.heat import HeatMaps, Map
 from gad_bench.localisation.interface import check_settings
 
+LARGEST_STRIDE = 16
+"""Of the blocks that localise unless they are named: that of the paper's layers 1 to 3."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PaDiM:
@@ -36,7 +39,8 @@ class PaDiM:
     framework for anomaly detection and localization". Blocks are enlarged bilinearly here.
 
     Attributes:
-        blocks: those that localise, numbered from 0; None for the run's.
+        blocks: those that localise, numbered from 0; None for the run's, but for the coarse ones,
+            of more than 16 pixels of the input from position to position.
         grid: positions a side.
         sigma: of the Gaussian that smooths the heat map, in pixels of the backbone's input.
         dimensions: the number of channels chosen; all where there are no more.
@@ -65,7 +69,11 @@ class PaDiM:
             UserError: a position's features admit no fit.
         """
         source = source.choose(self.blocks)
-        embedding = Embedding(dimensions=self.dimensions, seed=self.seed)
+        embedding = Embedding(
+            dimensions=self.dimensions,
+            seed=self.seed,
+            largest_stride=None if self.blocks else LARGEST_STRIDE,
+        )
         fitted = self._fit(source.stream(train, self.grid, embedding))
         tested = _grouped(source.stream(test, self.grid, embedding), self.dimensions)
         grids = [self._map(fitted, maps) for maps in tested]
