@@ -64,7 +64,7 @@ def one_image(generator: np.random.Generator, side: int, anomalous: bool) -> tup
     blobs = ndimage.gaussian_filter(blobs, side / 32)
     mask = blobs > np.quantile(blobs, 0.97) if anomalous else np.zeros((side, side), bool)
     noise = generator.standard_normal((side, side))
-    heat = ndimage.gaussian_filter(mask + noise, 4)
+    heat = ndimage.gaussian_filter(0.2 * mask + noise, 4)
     return heat.astype(np.float32), mask
 
 

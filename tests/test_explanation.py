@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from program import Program
-from pytest import approx
 from sklearn.metrics import roc_auc_score
 
 from gad_bench.evaluation import Scores
@@ -34,9 +33,13 @@ def test_auroc_by_rank_is_that_of_sums_of_contributions() -> None:
     assert table["directions"].tolist() == [1, 1, 1, 5]
     for index in range(4):
         row = table.iloc[index]
-        assert row["alone"] == approx(roc_auc_score(LABELS, squared[:, index]))
-        assert row["leading"] == approx(roc_auc_score(LABELS, squared[:, : index + 1].sum(axis=1)))
-        assert row["trailing"] == approx(roc_auc_score(LABELS, squared[:, index:].sum(axis=1)))
+        assert row["alone"] == pytest.approx(roc_auc_score(LABELS, squared[:, index]))
+        assert row["leading"] == pytest.approx(
+            roc_auc_score(LABELS, squared[:, : index + 1].sum(axis=1))
+        )
+        assert row["trailing"] == pytest.approx(
+            roc_auc_score(LABELS, squared[:, index:].sum(axis=1))
+        )
 
 
 def test_the_images_that_are_explained_are_the_extremes() -> None:
