@@ -92,7 +92,7 @@ def _threshold(localised: Localised) -> tuple[float, str]:
 
 def _limits(localised: Localised) -> tuple[float, float]:
     """Return the distances at the ends of the colour scale, the same for all images."""
-    low, high = np.quantile(localised.maps.heat.grids, [0.5, 0.999])
+    low, high = np.quantile(localised.maps.heat.grids, [0.5, 0.995])
     return float(low), float(high)
 
 
