@@ -9,9 +9,12 @@ from omegaconf import DictConfig
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
+from gad_bench.errors import UserError
+from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.gaussian import Combination, Detector
+from gad_bench.localisation import Localisation, NoLocalisation
 from gad_bench.split import Fold
 from gad_bench.tracking import Tracker
 
@@ -28,6 +31,8 @@ class Components:
     augmentation: Augmentation
     detector: Detector
     combination: Combination
+    localisation: Localisation
+    explanation: Explanation
     tracking: Tracker
 
     @classmethod
@@ -38,3 +43,16 @@ class Components:
             UserError: a part refuses its values.
         """
         return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+
+    def require_one_fold(self) -> None:
+        """Refuse several folds in one run where a part knows only one model.
+
+        Raises:
+            UserError: there is such a part.
+        """
+        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
+        for group, none in single.items():
+            if not isinstance(getattr(self, group), none):
+                raise UserError(
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                )

@@ -46,6 +46,8 @@ class Config:
     covariance: Any
     detector: Any
     combination: Any
+    localisation: Any
+    explanation: Any
     runtime: Any
     tracking: Any
 

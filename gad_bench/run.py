@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from gad_bench.evaluation import average_folds, evaluate, evaluate_folds
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.key import result_key
+from gad_bench.localisation_figure import draw_localisation
+from gad_bench.localise import localise
 from gad_bench.results import announce, announce_restored, point_the_way, write_results
-from gad_bench.scoring import score
+from gad_bench.scoring import fit_blocks, score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
 from gad_bench.training import obtain_training
@@ -41,6 +44,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    if len(splits) > 1:
+        parts.require_one_fold()
     tags = run_tags(config, parts.fold)
     source = FeatureSource(
         backbone=parts.backbone,
@@ -68,18 +73,24 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         ]
         seconds_fit = time.perf_counter() - started
 
+        localised = localise(config, parts, catalog, splits[0])
         metrics = evaluate_folds(scores, seed=config.seed) | {
             "images_train": int(np.median([len(split.train) for split in splits])),
             "images_test": int(np.median([len(split.test) for split in splits])),
             "seconds_extract": features.seconds_extract + training.seconds_extract,
             "seconds_fit": seconds_fit,
             "cache_hit": features.cache_hit and training.cache_hit,
+            **(localised.metrics if localised else {}),
         }
         tested = [split.test for split in splits]
         write_results(output, config, [catalog.iloc[rows] for rows in tested], scores, metrics)
         if config.figures:
             shown, rows = average_folds(scores, tested)
             draw_figures(output, catalog.iloc[rows], shown, evaluate(shown, seed=config.seed))
+            if localised:
+                draw_localisation(output, localised, shown)
+            fitted = partial(fit_blocks, parts.detector, training, splits[0])
+            parts.explanation.draw(output, catalog.iloc[rows], features.blocks, rows, shown, fitted)
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),

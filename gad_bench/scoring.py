@@ -34,10 +34,7 @@ def score(
     check_finite(catalog, features)
     if training.blocks is not features:
         check_finite(catalog.iloc[training.images], training.blocks)
-    fitted = {
-        block: _fit(detector, f"block {block}", training.samples(block, split))
-        for block in training.blocks
-    }
+    fitted = fit_blocks(detector, training, split)
 
     def scores_of(blocks: dict[int, Features], rows: Rows) -> Matrix:
         columns = [_score(fitted[block], values, rows) for block, values in blocks.items()]
@@ -64,6 +61,18 @@ def score(
             block: model.dimension for block, model in fitted.items() if model.dimension is not None
         },
     )
+
+
+def fit_blocks(detector: Detector, training: Training, split: Split) -> dict[int, FittedDetector]:
+    """Fit a detector per block on the training vectors of a fold.
+
+    Raises:
+        UserError: a block's features admit no fit; names the block.
+    """
+    return {
+        block: _fit(detector, f"block {block}", training.samples(block, split))
+        for block in training.blocks
+    }
 
 
 def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:

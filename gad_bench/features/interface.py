@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 Model = Callable[[Pixels], list[Features]]
-"""From images uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block."""
+"""From images uint8 [B, S, S, 3] RGB to one float32 [B, D_i], or [B, C_i, H_i, W_i], per block."""
 
 
 class Backbone(Protocol):
     """A network, or a filter bank, whose blocks each give one vector per image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The backbone's name, for people."""
 
     def facts(self) -> Mapping[str, Any]:
         """Return, as JSON values, everything that changes a feature and nothing else."""
@@ -37,6 +39,14 @@ class Backbone(Protocol):
         Returns:
             A module in evaluation mode from uint8 [B, S, S, 3] RGB to a tuple of float32
             [B, D_i], each block's map averaged over its positions.
+        """
+
+    def build_maps(self, deepest: int) -> nn.Module:
+        """Build the blocks 0..deepest before they are averaged, which localisation needs.
+
+        Returns:
+            A module in evaluation mode from uint8 [B, S, S, 3] RGB to a tuple of float32
+            [B, C_i, H_i, W_i].
         """
 
 
