@@ -71,8 +71,7 @@ class FeatureSource:
         """
         images = self.fingerprint(paths)
         size = self.backbone.image_size()
-        readers = [partial(read_square, path, size) for path in paths]
-        return self._get(images, {}, 1, readers.__getitem__)
+        return self._get(images, {}, 1, lambda row: partial(read_square, paths[row], size))
 
     def augmented(
         self, paths: Sequence[str], augmentation: Augmentation, category: CategoryFacts
