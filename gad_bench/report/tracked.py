@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gad_bench.describe import CHOICES
 from gad_bench.errors import UserError
 from gad_bench.report.runs import Run, Setting, Status
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # runs a request
+TAGS = (*CHOICES, "dataset", "category", "fold", "experiment")
 FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
 
 
@@ -72,7 +74,7 @@ def _fold_kind(keys: Mapping[str, str]) -> object:
 
 
 def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
-    tags = {key: value for key, value in run.data.tags.items() if _is_key(key)}
+    tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
     keys = {**run.data.params, **tags}
@@ -87,11 +89,6 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
         place=place,
         reason=run.data.tags.get("error", run.info.status.lower()),
     )
-
-
-def _is_key(tag: str) -> bool:
-    """Tell whether a tag is a group's choice, not MLflow's own, a version or a fact of the run."""
-    return "." not in tag and tag not in ("sweep", "job_key", "error")
 
 
 def _search(uri: str, experiment: str) -> Iterator[Any]:
