@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from cluster import (
+    JOBS,
     SWEEP,
     assert_nothing_lost,
+    assert_same_as_serial,
     deadly_choice,
     environment,
     read_metrics,
     recorded_runs,
     results,
     run_program,
-    scores,
 )
 from hydra import compose, initialize_config_dir
 from program import Program
@@ -30,14 +29,6 @@ from gad_bench.launchers import require_launcher
 from gad_bench.paths import config_folder
 
 PRESETS = sorted(path.stem for path in (config_folder() / "hydra" / "launcher").glob("*.yaml"))
-if os.environ.get("GAD_BENCH_TEST_LONG"):
-    JOBS = [
-        "category=wood,fabric,hex_nut",
-        "fold.index=0,1,2,3,4",
-        "covariance=ledoit_wolf,oas,diagonal,identity",
-    ]
-else:
-    JOBS = ["category=wood,fabric", "fold.index=0,1", "covariance=ledoit_wolf,diagonal"]
 
 
 def launcher_config(*overrides: str) -> Any:
@@ -104,18 +95,9 @@ def joblib() -> str:
 def test_processes_compute_what_one_process_does_and_lose_nothing(
     joblib: str, tmp_path: Path
 ) -> None:
-    images = f"dataset.root={tmp_path / 'images'}"
-    serial, parallel = (
-        run_program(tmp_path / name, environment(tmp_path / f"cache-{name}"), *SWEEP, images, *more)
-        for name, more in (
-            ("serial", JOBS),
-            ("parallel", [joblib, "hydra.launcher.n_jobs=2", *JOBS]),
-        )
-    )
-    assert serial.status == parallel.status == 0, parallel.errors
-    assert results(parallel) == results(serial)
-    for job, table in scores(serial).items():
-        pd.testing.assert_frame_equal(scores(parallel)[job], table, check_exact=True)
+    env = environment(tmp_path / "cache")
+    parallel = run_program(tmp_path / "work", env, *SWEEP, joblib, "hydra.launcher.n_jobs=2", *JOBS)
+    assert_same_as_serial(parallel, tmp_path / "serial")
     assert_nothing_lost(parallel, f"sqlite:///{parallel.folder / 'mlflow.db'}")
     extracted = [run for run in parallel.runs if not read_metrics(run)["cache_hit"]]
     assert len(extracted) == JOBS[0].count(",") + 1  # each category's images, once
