@@ -190,8 +190,12 @@ def _remove_holding(holding: Holding, dry_run: bool) -> int:
 def _remove_leftover(path: Path, dry_run: bool) -> int:
     size = size_of(path)
     print(f"{'would remove' if dry_run else 'removed'}: {path}, {format_size(size)}")
-    if not dry_run:
+    if dry_run:
+        return size
+    if path.is_dir():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
     return size
 
 

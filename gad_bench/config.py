@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.errors import UserError
 from gad_bench.launchers import gpus_a_job, prefer_presets, processes
-from gad_bench.paths import default_cache_folder
+from gad_bench.paths import config_folder, default_cache_folder
 
 TARGET = "_target_"
 CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
@@ -59,6 +61,20 @@ def register() -> None:
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     prefer_presets()
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """Compose the config as the command line does, for tools beside a run.
+
+    Raises:
+        UserError: an override names nothing that there is.
+    """
+    register()
+    try:
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(" ".join(str(error).split())) from error
 
 
 def check(config: DictConfig) -> None:

@@ -15,24 +15,46 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.split import Fold
 from gad_bench.tracking import KEY, Description
 
-PACKAGES = ("gad_bench", "numpy", "openvino", "opencv-python-headless", "timm", "torch")
+PACKAGES = (
+    "gad_bench",
+    "kornia",
+    "numpy",
+    "openvino",
+    "opencv-python-headless",
+    "scikit-learn",
+    "scipy",
+    "timm",
+    "torch",
+)
 CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
+FURTHER, USUAL = ("reduction", "combination", "augmentation"), ("none", "mean")
 
 
 def describe(
     config: DictConfig, tags: Mapping[str, str], sweep: str | None, key: str
 ) -> Description:
     """Describe a run by its config."""
-    name = " · ".join([tags["category"], tags["backbone"], tags["covariance"], tags["fold"]])
     return Description(
-        name=name, params=flatten(config), tags={**tags, **versions(), KEY: key}, sweep=sweep
+        name=run_name(tags),
+        params=flatten(config),
+        tags={**tags, **versions(), KEY: key},
+        sweep=sweep,
     )
+
+
+def run_name(tags: Mapping[str, str]) -> str:
+    """Return a run's name: what it ran on, and the choices that made it."""
+    model = tags["covariance"] if tags["detector"] == "gaussian" else tags["detector"]
+    further = [tags[group] for group in FURTHER if tags[group] not in USUAL]
+    return " · ".join([tags["category"], tags["backbone"], model, *further, f"fold {tags['fold']}"])
 
 
 def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
     """Return the tags by which runs are compared."""
     choices = HydraConfig.get().runtime.choices
     tags = {group: str(choices[group]) for group in (*CHOICES, "dataset")}
+    if choices.get("experiment"):
+        tags["experiment"] = str(choices["experiment"])
     if choices["backbone"] == "timm":
         tags["backbone"] = str(config.backbone.name)
     return tags | {"category": config.category, "fold": fold.label}

@@ -26,6 +26,7 @@ from gad_bench.launchers import is_launchers
 from gad_bench.paths import config_folder
 from gad_bench.sweep import (
     FAILURE_FILE,
+    SUMMARY,
     Sweep,
     current_sweep,
     forget_sweep,
@@ -155,6 +156,9 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
         sweep.close()
     except TrackingError as error:
         return _report(error)
+    page = sweep.folder / SUMMARY / "report.html"
+    if page.exists():
+        print(f"report: {page}")
     if sweep.tracker.viewer:
         print(f"compare runs: {sweep.tracker.viewer}")
     if cut_off or lost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import pandas as pd
@@ -20,7 +21,7 @@ def result_key(
     config: DictConfig,
     parts: Components,
     catalog: pd.DataFrame,
-    split: Split,
+    splits: Sequence[Split],
     source: FeatureSource,
 ) -> str:
     """Return the SHA-256 of everything that changes a run's numbers, and of nothing else.
@@ -37,8 +38,8 @@ def result_key(
         "blocks": source.wanted_blocks(),
         "images": list(source.fingerprint(list(catalog["path"])).digests),
         "defects": list(catalog["defect"]),
-        "fitted": split.train.tolist(),
-        "tested": split.test.tolist(),
+        "fitted": [split.train.tolist() for split in splits],
+        "tested": [split.test.tolist() for split in splits],
         "passes": parts.augmentation.passes,
         "augmentation": dict(parts.augmentation.facts(category)),
         "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,24 @@ def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
     return table.assign(score=scores.combined)
 
 
+def _folds_table(tested: Sequence[pd.DataFrame], folds: Sequence[Scores]) -> pd.DataFrame:
+    """Put several folds' tables one below the other, with a column that numbers the fold."""
+    tables = [scores_table(*fold) for fold in zip(tested, folds, strict=True)]
+    if len(tables) == 1:
+        return tables[0]
+    return pd.concat([table.assign(fold=number) for number, table in enumerate(tables)])
+
+
 def write_results(
     output: Path,
     config: DictConfig,
-    tested: pd.DataFrame,
-    scores: Scores,
+    tested: Sequence[pd.DataFrame],
+    folds: Sequence[Scores],
     metrics: Mapping[str, Any],
 ) -> None:
     """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
     write_text(output / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    write_text(output / "scores.csv", scores_table(tested, scores).to_csv(index=False))
+    write_text(output / "scores.csv", _folds_table(tested, folds).to_csv(index=False))
     write_text(output / METRICS_FILE, json.dumps(metrics, indent=1) + "\n")
 
 

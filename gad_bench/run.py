@@ -6,12 +6,13 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
 from gad_bench.describe import describe, run_tags
-from gad_bench.evaluation import evaluate
+from gad_bench.evaluation import average_folds, evaluate, evaluate_folds
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.key import result_key
@@ -39,7 +40,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     check(config)
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
-    split = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
     tags = run_tags(config, parts.fold)
     source = FeatureSource(
         backbone=parts.backbone,
@@ -50,7 +51,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         cache_dir=config.cache_dir,
         about={name: tags[name] for name in ("dataset", "category", "backbone")},
     )
-    key = result_key(config, parts, catalog, split, source)
+    key = result_key(config, parts, catalog, splits, source)
     description = describe(config, tags, sweep, key)
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
@@ -58,23 +59,27 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     with parts.tracking.run(description) as tracked:
         features = source.features(list(catalog["path"]))
         limits = parts.dataset.facts(config.category)
-        training = obtain_training(catalog, split, features, source, parts.augmentation, limits)
+        training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
 
         started = time.perf_counter()
-        scores = score(catalog, features.blocks, training, split, parts.detector, parts.combination)
+        scores = [
+            score(catalog, features.blocks, training, split, parts.detector, parts.combination)
+            for split in splits
+        ]
         seconds_fit = time.perf_counter() - started
 
-        metrics = evaluate(scores, seed=config.seed) | {
-            "images_train": len(split.train),
-            "images_test": len(split.test),
+        metrics = evaluate_folds(scores, seed=config.seed) | {
+            "images_train": int(np.median([len(split.train) for split in splits])),
+            "images_test": int(np.median([len(split.test) for split in splits])),
             "seconds_extract": features.seconds_extract + training.seconds_extract,
             "seconds_fit": seconds_fit,
             "cache_hit": features.cache_hit and training.cache_hit,
         }
-        tested = catalog.iloc[split.test]
-        write_results(output, config, tested, scores, metrics)
+        tested = [split.test for split in splits]
+        write_results(output, config, [catalog.iloc[rows] for rows in tested], scores, metrics)
         if config.figures:
-            draw_figures(output, tested, scores, metrics)
+            shown, rows = average_folds(scores, tested)
+            draw_figures(output, catalog.iloc[rows], shown, evaluate(shown, seed=config.seed))
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),

@@ -35,8 +35,8 @@ def score(
     if training.blocks is not features:
         check_finite(catalog.iloc[training.images], training.blocks)
     fitted = {
-        block: _fit(detector, f"block {block}", values, training.rows)
-        for block, values in training.blocks.items()
+        block: _fit(detector, f"block {block}", training.samples(block, split))
+        for block in training.blocks
     }
 
     def scores_of(blocks: dict[int, Features], rows: Rows) -> Matrix:
@@ -45,13 +45,14 @@ def score(
 
     def score_as_one() -> Vector:
         name = "all blocks as one vector"
-        together = _fit(detector, name, _side_by_side(training.blocks), training.rows)
+        samples = Samples(_side_by_side(training.blocks), training.rows(split))
+        together = _fit(detector, name, samples)
         return _score(together, _side_by_side(features), split.test)
 
     tested = scores_of(features, split.test)
     evidence = Evidence(
         scores=tested,
-        fitted_scores=lambda: scores_of(training.blocks, training.rows),
+        fitted_scores=lambda: scores_of(training.blocks, training.rows(split)),
         score_as_one=score_as_one,
     )
     return Scores(
@@ -84,9 +85,9 @@ def _side_by_side(blocks: dict[int, Features]) -> Features:
     return np.concatenate(list(blocks.values()), axis=1)
 
 
-def _fit(detector: Detector, name: str, values: Features, rows: Rows) -> FittedDetector:
+def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
     try:
-        return detector.fit(Samples(values, rows))
+        return detector.fit(samples)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
 

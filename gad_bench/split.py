@@ -31,8 +31,12 @@ class Fold(Protocol):
     def label(self) -> str:
         """The fold's name among its category's runs."""
 
-    def split(self, count: int) -> tuple[Rows, Rows]:
-        """Return the positions 0 .. count - 1 as (fitted, held out), each in rising order."""
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return, for each fold of the run, the positions 0 .. count - 1 as (fitted, held out).
+
+        Raises:
+            UserError: there are too few images.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,25 +45,21 @@ class Full:
 
     label = "full"
 
-    def split(self, count: int) -> tuple[Rows, Rows]:
-        """Return the positions 0 .. count - 1 as (fitted, held out)."""
-        return np.arange(count), np.arange(0)
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return all positions as fitted."""
+        return [(np.arange(count), np.arange(0))]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KFold:
-    """One fold of scikit-learn's `KFold(n_splits, shuffle=True, random_state=seed)`.
-
-    Written out because importing scikit-learn takes longer than a whole run from a warm store.
-    """
+    """One fold of scikit-learn's `KFold(n_splits, shuffle=True, random_state=seed)`."""
 
     index: int = 0
     n_splits: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_splits < 2:
-            raise UserError(f"fold.n_splits must be at least 2, not {self.n_splits}")
+        _check_count(self.n_splits)
         if not 0 <= self.index < self.n_splits:
             raise UserError(
                 f"fold.index={self.index}: there is no such fold; "
@@ -71,24 +71,58 @@ class KFold:
         """The fold's name among its category's runs."""
         return str(self.index)
 
-    def split(self, count: int) -> tuple[Rows, Rows]:
-        """Return the positions 0 .. count - 1 as (fitted, held out), each in rising order.
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return the fold's positions as (fitted, held out), each in rising order.
 
         Raises:
             UserError: there are fewer images than folds.
         """
-        if count < self.n_splits:
-            raise UserError(
-                f"{count} training images cannot make {self.n_splits} folds: "
-                "lower fold.n_splits or use fold=full"
-            )
-        shuffled = np.random.RandomState(self.seed).permutation(count)
-        held_out = np.sort(np.array_split(shuffled, self.n_splits)[self.index])
-        return np.setdiff1d(np.arange(count), held_out), held_out
+        return [_folds(count, self.n_splits, self.seed)[self.index]]
 
 
-def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> Split:
-    """Split a catalog's rows by fold, then contaminate the fitted part.
+@dataclass(frozen=True, kw_only=True)
+class CrossValidation:
+    """Every fold of the same k-fold, one after the other, in one run."""
+
+    n_splits: int = 5
+    seed: int = 0
+
+    label = "cross"
+
+    def __post_init__(self) -> None:
+        _check_count(self.n_splits)
+
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return each fold's positions as (fitted, held out), each in rising order.
+
+        Raises:
+            UserError: there are fewer images than folds.
+        """
+        return _folds(count, self.n_splits, self.seed)
+
+
+def _check_count(n_splits: int) -> None:
+    if n_splits < 2:
+        raise UserError(f"fold.n_splits must be at least 2, not {n_splits}")
+
+
+def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Split as scikit-learn's `KFold(n_splits, shuffle=True, random_state=seed)` does.
+
+    Written out because importing scikit-learn takes longer than a whole run from a warm store.
+    """
+    if count < n_splits:
+        raise UserError(
+            f"{count} training images cannot make {n_splits} folds: "
+            "lower fold.n_splits or use fold=full"
+        )
+    shuffled = np.random.RandomState(seed).permutation(count)
+    parts = [np.sort(part) for part in np.array_split(shuffled, n_splits)]
+    return [(np.setdiff1d(np.arange(count), held_out), held_out) for held_out in parts]
+
+
+def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> list[Split]:
+    """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
 
     The data set's own validation images are held out in every fold.
 
@@ -96,9 +130,12 @@ def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) ->
         UserError: the fold or the contamination asks for more images than there are.
     """
     train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SPLITS)
-    fitted, held_out = fold.split(len(train))
-    split = Split(train[fitted], np.concatenate([train[held_out], validation]), test)
-    return contaminate(split, catalog["label"].to_numpy(), share, seed)
+    labels = catalog["label"].to_numpy()
+    splits = [
+        Split(train[fitted], np.concatenate([train[held_out], validation]), test)
+        for fitted, held_out in fold.splits(len(train))
+    ]
+    return [contaminate(split, labels, share, seed) for split in splits]
 
 
 def contaminate(split: Split, labels: NDArray[np.integer], share: float, seed: int) -> Split:

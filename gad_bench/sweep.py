@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, flag_override
 
 from gad_bench.config import build
 from gad_bench.errors import UserError
@@ -25,6 +26,8 @@ from gad_bench.files import write_text
 from gad_bench.launchers import require_launcher
 from gad_bench.results import METRICS_FILE, RESTORED_FILE
 from gad_bench.tracking import SweepSummary, Tracker
+
+log = logging.getLogger(__name__)
 
 FAILURE_FILE = "failure.json"
 SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
@@ -62,6 +65,7 @@ class Sweep:
         counts = Counter(jobs.get("outcome", ()))
         failed = counts["failed"] + counts["unfinished"] + self.never_started()
         write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
+        tables = self._report() if counts["finished"] + counts["restored"] else []
         summary = SweepSummary(
             metrics={
                 "jobs": len(jobs) + self.never_started(),
@@ -69,10 +73,24 @@ class Sweep:
                 "jobs_restored": counts["restored"],
             },
             failed=failed > 0,
-            text=_markdown(jobs),
+            text="\n\n".join([*tables, _markdown(jobs)]),
             files=self.folder / SUMMARY,
         )
         self.tracker.close_sweep(self.name, summary)
+
+    def _report(self) -> list[str]:
+        """Write the report on the sweep and return its tables in Markdown."""
+        from gad_bench.report.folders import read_folder
+        from gad_bench.report.report import Request, make_report, write_report
+        from gad_bench.report.text import to_markdown
+
+        try:
+            report = make_report(read_folder(self.folder), Request(where={}), self.name)
+        except UserError as error:
+            log.warning("no report: %s", error)
+            return []
+        write_report(report, self.folder / SUMMARY)
+        return [to_markdown(table) for table in report.tables]
 
 
 _started: Sweep | None = None
@@ -87,12 +105,21 @@ class SweepCallback(Callback):
         name = str(config.hydra.sweep.dir)
         try:
             require_launcher(config.hydra.launcher._target_)
+            _resolve_choices(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
         except UserError as error:  # Hydra swallows any other exception here
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
         _started = Sweep(name, Path(name).absolute(), tracker, _count_jobs(config))
+
+
+def _resolve_choices(config: DictConfig) -> None:
+    """Let `multirun.yaml` name the categories, whatever becomes of the data set."""
+    sweeper = config.hydra.sweeper
+    if sweeper.get("params"):
+        with flag_override(config.hydra, "readonly", False):
+            sweeper.params = OmegaConf.to_container(sweeper.params, resolve=True)
 
 
 def forget_sweep() -> None:

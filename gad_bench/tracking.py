@@ -151,8 +151,9 @@ class MLflow:
         try:
             tracked.log_params(description.params)
             yield tracked
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(Exception):  # the first error is the one to tell
+                client.set_tag(run.info.run_id, "error", str(error)[:LONGEST_TAG])
                 client.set_terminated(run.info.run_id, "FAILED")
             raise
         client.set_terminated(run.info.run_id, "FINISHED")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from gad_bench.data.catalog import CategoryFacts
 from gad_bench.features.interface import Features
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.store import StoredFeatures
+from gad_bench.gaussian import Samples
 from gad_bench.split import Rows, Split
 
 
@@ -21,22 +24,37 @@ class Training:
 
     Attributes:
         blocks: float32 [vectors, D_i] by block.
-        rows: which of the vectors are fitted.
         images: of each vector the row in the catalog.
+        fitted: those of the vectors that any of the folds fits.
         cache_hit: whether nothing had to be extracted for them.
         seconds_extract: what that took, 0 on a hit.
     """
 
     blocks: dict[int, Features]
-    rows: Rows
     images: Rows
+    fitted: Rows
     cache_hit: bool = True
     seconds_extract: float = 0.0
+
+    def rows(self, split: Split) -> Rows:
+        """Return those of the vectors that a fold fits."""
+        return np.flatnonzero(np.isin(self.images, split.train))
+
+    def samples(self, block: int, split: Split) -> Samples:
+        """Return a block's vectors that a fold fits; the folds share what they can."""
+        rows = self.rows(split)
+        if len(rows) == len(self.fitted):
+            return self._samples[block]
+        return self._samples[block].take(np.searchsorted(self.fitted, rows))
+
+    @cached_property
+    def _samples(self) -> dict[int, Samples]:
+        return {block: Samples(values, self.fitted) for block, values in self.blocks.items()}
 
 
 def obtain_training(
     catalog: pd.DataFrame,
-    split: Split,
+    splits: Sequence[Split],
     features: StoredFeatures,
     source: FeatureSource,
     augmentation: Augmentation,
@@ -50,28 +68,29 @@ def obtain_training(
     Raises:
         UserError: an image or the store cannot be used.
     """
+    fitted = np.unique(np.concatenate([split.train for split in splits]))
     if isinstance(augmentation, NoAugmentation):
-        return Training(features.blocks, split.train, np.arange(len(catalog)))
+        return Training(features.blocks, images=np.arange(len(catalog)), fitted=fitted)
     stored, images = [], []
-    for rows in _augmented_rows(catalog, split):
+    for rows in _augmented_rows(catalog, fitted):
         paths = list(catalog["path"].iloc[rows])
         stored.append(source.augmented(paths, augmentation, category))
         images.append(np.repeat(rows, augmentation.passes))
     joined = np.concatenate(images)
     return Training(
         blocks=_join([part.blocks for part in stored]),
-        rows=np.flatnonzero(np.isin(joined, split.train)),
         images=joined,
+        fitted=np.flatnonzero(np.isin(joined, fitted)),
         cache_hit=all(part.cache_hit for part in stored),
         seconds_extract=sum(part.seconds_extract for part in stored),
     )
 
 
-def _augmented_rows(catalog: pd.DataFrame, split: Split) -> list[Rows]:
+def _augmented_rows(catalog: pd.DataFrame, fitted: Rows) -> list[Rows]:
     """Return groups of rows that are stored together."""
     is_train = (catalog["split"] == "train").to_numpy()
     groups = [np.flatnonzero(is_train)]
-    if not is_train[split.train].all():
+    if not is_train[fitted].all():
         anomalous = (catalog["label"] == 1).to_numpy()
         groups.append(np.flatnonzero(~is_train & anomalous))
     return groups

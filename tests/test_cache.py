@@ -37,6 +37,11 @@ def store(folder: Path, category: str, deepest: int = 1, unused: float = 0) -> E
     return Extraction(path.parent, deepest)
 
 
+def make_old(*paths: Path) -> None:
+    for path in paths:
+        os.utime(path, (time.time() - 2 * DAY,) * 2)
+
+
 def categories(folder: Path) -> list[str]:
     return [holding.about["category"] for holding in holdings(folder)]
 
@@ -221,8 +226,22 @@ class TestPrune:
             remove(holdings(folder)[0].extraction)
         monkeypatch.undo()
         assert categories(folder) == ["cable", "screw"]
+        make_old(*(folder / LAYOUT).glob(".tmp-*"))
         run("prune", folder)
         assert not list((folder / LAYOUT).glob(".tmp-*"))
+
+    def test_what_killed_writers_left_goes_after_a_day(self, folder: Path, run: Run) -> None:
+        entry = entry_folders(folder)[0]
+        left = [entry / ".tmp-1.json", folder / "fingerprints-v1" / ".tmp-2.json"]
+        for path in left:
+            path.write_bytes(bytes(500))
+        run("prune", folder)
+        assert all(path.exists() for path in left)
+        make_old(*left)
+        run("prune", folder)
+        assert not any(path.exists() for path in left)
+        assert run.lines[-1] == "1 kB were freed"
+        assert len(categories(folder)) == 3
 
     def test_what_went_is_extracted_again(self, folder: Path) -> None:
         extraction = holdings(folder)[0].extraction

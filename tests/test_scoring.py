@@ -13,7 +13,8 @@ from gad_bench.evaluation import Scores
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.paths import config_folder
 from gad_bench.scoring import score
-from gad_bench.split import Full, Split, split_catalog
+from gad_bench.split import CrossValidation, Full, Split, split_catalog
+from gad_bench.training import Training
 
 Array = NDArray[np.float32]
 
@@ -56,9 +57,14 @@ def features() -> dict[int, Array]:
     return blocks
 
 
+def trained(*splits: Split, blocks: dict[int, Array] | None = None) -> Training:
+    fitted = np.unique(np.concatenate([split.train for split in splits]))
+    return Training(blocks or features(), images=np.arange(GOOD + ANOMALOUS), fitted=fitted)
+
+
 def scored(*overrides: str, contamination: float = 0.0) -> Scores:
-    split = split_catalog(catalog(), Full(), contamination, seed=0)
-    return score(catalog(), features(), split, *choose(*overrides))
+    (split,) = split_catalog(catalog(), Full(), contamination, seed=0)
+    return score(catalog(), features(), trained(split), split, *choose(*overrides))
 
 
 def separation(scores: Scores) -> float:
@@ -93,9 +99,9 @@ def test_the_robust_estimator_suffers_least_from_contamination() -> None:
 
 def test_a_contaminating_image_is_fitted() -> None:
     """The scores of what stays are those of a fit on exactly the rows that the split names."""
-    split = split_catalog(catalog(), Full(), 0.1, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.1, seed=0)
     detector, combination = choose("covariance=ledoit_wolf")
-    result = score(catalog(), features(), split, detector, combination)
+    result = score(catalog(), features(), trained(split), split, detector, combination)
     assert (split.train >= GOOD).sum() == 10
     scikit_learn = pytest.importorskip("sklearn.covariance")
     for block, values in features().items():
@@ -120,18 +126,20 @@ def test_the_mean_is_the_default() -> None:
 
 
 def test_concatenated_is_a_fit_of_all_blocks_as_one_vector() -> None:
-    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     detector, mean = choose()
     joined = {7: np.concatenate(list(features().values()), axis=1)}
-    expected = score(catalog(), joined, split, detector, mean).combined
+    expected = score(
+        catalog(), joined, trained(split, blocks=joined), split, detector, mean
+    ).combined
     np.testing.assert_array_equal(scored("combination=concatenated").combined, expected)
 
 
 def test_standardised_mean_is_by_the_fitted_images() -> None:
-    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     on_fitted = Split(train=split.train, validation=split.validation, test=split.train)
     detector, mean = choose()
-    fitted = score(catalog(), features(), on_fitted, detector, mean).blocks
+    fitted = score(catalog(), features(), trained(split), on_fitted, detector, mean).blocks
     tested = scored().blocks
     expected = np.mean([(tested[b] - fitted[b].mean()) / fitted[b].std() for b in (0, 3)], axis=0)
     result = scored("combination=standardised_mean")
@@ -148,23 +156,33 @@ def test_scores_do_not_depend_on_how_many_rows_are_scored_at_once(
 
 def test_a_block_without_a_fit_is_named() -> None:
     blocks = features() | {5: np.ones((GOOD + ANOMALOUS, 4), dtype=np.float32)}
-    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     with pytest.raises(UserError, match="block 5: 100 samples that do not vary enough"):
-        score(catalog(), blocks, split, *choose())
+        score(catalog(), blocks, trained(split, blocks=blocks), split, *choose())
 
 
 def test_all_blocks_together_are_named_where_they_have_no_fit() -> None:
-    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     twice = {block: features()[0] for block in (0, 1)}
     chosen = choose("covariance=empirical", "combination=concatenated")
     with pytest.raises(UserError, match=r"all blocks as one vector: .*some depend linearly"):
-        score(catalog(), twice, split, *chosen)
+        score(catalog(), twice, trained(split, blocks=twice), split, *chosen)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_an_image_whose_features_are_not_finite_is_named(wrong: float) -> None:
     blocks = features()
     blocks[3][123, 4] = wrong
-    split = split_catalog(catalog(), Full(), 0.0, seed=0)
+    (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
     with pytest.raises(UserError, match=r"123\.png: its features of block 3 are not finite"):
-        score(catalog(), blocks, split, *choose())
+        score(catalog(), blocks, trained(split, blocks=blocks), split, *choose())
+
+
+def test_folds_that_share_their_work_score_as_they_do_alone() -> None:
+    splits = split_catalog(catalog(), CrossValidation(), 0.0, seed=0)
+    together = trained(*splits)
+    detector, combination = choose("covariance=ledoit_wolf")
+    for split in splits:
+        shared = score(catalog(), features(), together, split, detector, combination)
+        alone = score(catalog(), features(), trained(split), split, detector, combination)
+        np.testing.assert_allclose(shared.combined, alone.combined, rtol=1e-10)

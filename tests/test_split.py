@@ -4,20 +4,27 @@ import pytest
 from sklearn.model_selection import KFold as ReferenceKFold
 
 from gad_bench.errors import UserError
-from gad_bench.split import Full, KFold, Split, contaminate, split_catalog
+from gad_bench.split import CrossValidation, Full, KFold, Split, contaminate, split_catalog
 
 
 @pytest.mark.parametrize("count", [5, 17, 209])
 def test_folds_are_those_of_scikit_learn(count: int) -> None:
     reference = ReferenceKFold(5, shuffle=True, random_state=0).split(np.zeros(count))
     for index, (expected_fitted, expected_held_out) in enumerate(reference):
-        fitted, held_out = KFold(index=index).split(count)
+        ((fitted, held_out),) = KFold(index=index).splits(count)
+        np.testing.assert_array_equal(fitted, expected_fitted)
+        np.testing.assert_array_equal(held_out, expected_held_out)
+
+
+def test_cross_validation_is_every_fold_in_turn() -> None:
+    for index, (fitted, held_out) in enumerate(CrossValidation(seed=3).splits(17)):
+        ((expected_fitted, expected_held_out),) = KFold(index=index, seed=3).splits(17)
         np.testing.assert_array_equal(fitted, expected_fitted)
         np.testing.assert_array_equal(held_out, expected_held_out)
 
 
 def test_full_fits_every_image() -> None:
-    fitted, held_out = Full().split(7)
+    ((fitted, held_out),) = Full().splits(7)
     np.testing.assert_array_equal(fitted, np.arange(7))
     assert len(held_out) == 0
 
@@ -37,13 +44,13 @@ def test_impossible_folds_are_refused(values: dict[str, int], message: str) -> N
 
 def test_fewer_images_than_folds_are_refused() -> None:
     with pytest.raises(UserError, match="4 training images cannot make 5 folds"):
-        KFold().split(4)
+        KFold().splits(4)
 
 
 def test_test_set_is_the_whole_test_folder_in_every_fold() -> None:
     catalog = pd.DataFrame({"split": ["train"] * 10 + ["test"] * 4, "label": [0] * 12 + [1] * 2})
     for index in range(5):
-        split = split_catalog(catalog, KFold(index=index), share=0.0, seed=0)
+        (split,) = split_catalog(catalog, KFold(index=index), share=0.0, seed=0)
         np.testing.assert_array_equal(split.test, np.arange(10, 14))
         assert len(split.train) == 8
         assert len(split.validation) == 2
@@ -53,7 +60,7 @@ def test_the_data_sets_own_validation_images_are_held_out_in_every_fold() -> Non
     parts = ["train"] * 10 + ["validation"] * 3 + ["test"] * 2
     catalog = pd.DataFrame({"split": parts, "label": [0] * 14 + [1]})
     for fold in (KFold(index=0), KFold(index=4), Full()):
-        split = split_catalog(catalog, fold, share=0.0, seed=0)
+        (split,) = split_catalog(catalog, fold, share=0.0, seed=0)
         assert set(split.train) <= set(range(10))
         assert {10, 11, 12} <= set(split.validation)
         np.testing.assert_array_equal(split.test, [13, 14])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from gad_bench.evaluation.metrics import check_labels
 SIGMAS = range(1, 9)
 
 
+@cache
 def sigma_threshold(sigma: float, dimension: int) -> float:
     """Return the distance within which a Gaussian's vectors lie with p = erf(n / sqrt 2).
 

@@ -46,13 +46,12 @@ class FilterBank:
             )
 
     def facts(self) -> dict[str, Any]:
-        """Return the bank's parameters."""
+        """Return the bank's parameters; a block does not depend on how many octaves follow it."""
         return {
             "architecture": "filterbank/1",
             "input_size": self.input_size,
-            "octaves": self.octaves,
             "orientations": self.orientations,
-            "wavelength": self.wavelength,
+            "wavelength": float(self.wavelength),
         }
 
     def block_count(self) -> int:

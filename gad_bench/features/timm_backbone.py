@@ -98,10 +98,10 @@ class TimmBackbone:
         return self.name.partition(".")[0]
 
     def _mean(self) -> list[float]:
-        return self.mean or list(_pretrained_values(self.name)["mean"])
+        return [float(x) for x in self.mean or _pretrained_values(self.name)["mean"]]
 
     def _std(self) -> list[float]:
-        return self.std or list(_pretrained_values(self.name)["std"])
+        return [float(x) for x in self.std or _pretrained_values(self.name)["std"]]
 
     def _weights_file(self) -> Path | None:
         if self.weights is not None:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from gad_bench.data import fingerprint
 from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions, older_layouts
 from gad_bench.features.shards import is_intact, read_about, shard_files, shard_rows
 from gad_bench.files import TEMPORARY
+
+LEFT_FOR_GOOD = 86_400  # seconds: whoever writes a file takes less
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,22 @@ def remove(extraction: Extraction) -> bool:
 
 
 def leftovers(cache_dir: Path) -> list[Path]:
-    """Return the stores of older versions and what a killed removal has left."""
-    return [*older_layouts(cache_dir), *(cache_dir / LAYOUT).glob(f"{TEMPORARY}*")]
+    """Return the stores of older versions, and what killed processes left a day ago or more."""
+    found = older_layouts(cache_dir)
+    for folder in (cache_dir / LAYOUT, cache_dir / fingerprint.FOLDER):
+        for path in folder.rglob(f"{TEMPORARY}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - LEFT_FOR_GOOD:
+                    found.append(path)
+    return found
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
+    """Return the bytes of all files below a folder, or of one file."""
     total = 0
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         with contextlib.suppress(FileNotFoundError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
     return total
 
 

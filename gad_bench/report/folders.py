@@ -62,10 +62,11 @@ def _overrides(output: Path) -> Overrides:
 
 
 def _read_run(output: Path) -> Run:
-    keys = run_keys(
-        _load(output / ".hydra" / "config.yaml"),
-        _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"],
-    )
+    config = _load(output / ".hydra" / "config.yaml")
+    if "category" not in config:
+        raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
+    choices = _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
+    keys = run_keys(config, choices)
     metrics, failure = output / "metrics.json", output / FAILURE_FILE
     if failure.is_file():
         reason = str(json.loads(failure.read_text(encoding="utf-8"))["error"])

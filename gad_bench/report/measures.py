@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
 ALL = "all"  # the blocks combined
+HIGHER_IS_BETTER = ("auroc", "aupr")
 SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in percent
 
 

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from gad_bench.report import plots, text
+from gad_bench.report import text
 from gad_bench.report.cells import Cell, Label
-from gad_bench.report.measures import ALL
+from gad_bench.report.drawing import svg_element
+from gad_bench.report.figures import Figure
 from gad_bench.report.published import catalogue, published
 from gad_bench.report.report import Report
-from gad_bench.report.statistics import Ranking, rank_settings
 from gad_bench.report.tables import Table, margin
 
 TEMPLATE = Path(__file__).with_name("page.html")
-DOT_WORDS = "A dot is the mean over folds."
-INTERVAL_WORDS = (
-    "A large dot is the mean over folds, small ones are folds. Lines are 95 % bootstrap intervals "
-    "over the test images, the folds' ends averaged: what another test set of the same size "
-    "might have given."
-)
-LINE_WORDS = "Points are means over categories; bands and bars are their standard errors."
-RATE_WORDS = (
-    "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
-    "2 sigma for 4.6 %, 3 sigma for 0.3 %."
-)
-
-
-class Figure(NamedTuple):
-    """A plot and the words below it."""
-
-    svg: str
-    words: str
-
-
-class Section(NamedTuple):
-    """A table and its plots."""
-
-    table: Table
-    figures: list[Figure]
 
 
 class Box(NamedTuple):
@@ -55,8 +28,13 @@ class Box(NamedTuple):
     best: bool
 
 
-def render_page(report: Report) -> str:
-    """Return the page."""
+def render_page(report: Report, figures: Mapping[str, Sequence[Figure]]) -> str:
+    """Return the page.
+
+    Args:
+        report: the tables.
+        figures: the plots of each table, by its name.
+    """
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True)
@@ -67,7 +45,7 @@ def render_page(report: Report) -> str:
         title=report.tables[0].layout.title,
         facts=facts(report),
         unfinished=list(text.unfinished(report.tables[0])),
-        sections=sections(report),
+        sections=sections(report, figures),
         sources=sources,
         relatives=relatives,
     )
@@ -87,53 +65,27 @@ def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
     """Return each row's label and cells."""
     means = [cell.mean for cell in table.cells.values() if cell.mean is not None]
     low, high = min(means, default=0.0), max(means, default=1.0)
-    best = table.layout.rows == ("category",) and len(table.columns) > 1
+    rows_compete = table.layout.rows == ("category",) and len(table.columns) > 1
+    best = rows_compete and table.higher_is_better
     return [
         (label, [_box(cell, low, high, cells if best else ()) for cell in cells])
         for label, cells in text.rows_of(table)
     ]
 
 
-def sections(report: Report) -> list[Section]:
-    """Return the tables with their plots; one that only turns another round lends it its plots."""
-    found: dict[frozenset[str], Section] = {}
+def sections(
+    report: Report, figures: Mapping[str, Sequence[Figure]]
+) -> list[tuple[Table, list[tuple[str, str]]]]:
+    """Return the tables, each with its plots as SVG and their words.
+
+    A table that only turns another round lends it its plots.
+    """
+    found: dict[frozenset[str], tuple[Table, list[tuple[str, str]]]] = {}
     for table in report.tables:
-        section = found.setdefault(frozenset(table.layout.axes), Section(table, []))
-        section.figures.extend(figures(table))
+        _, shown = found.setdefault(frozenset(table.layout.axes), (table, []))
+        for figure in figures[table.layout.name]:
+            shown.append((svg_element(figure.plot, figure.name), figure.words))
     return list(found.values())
-
-
-def figures(table: Table) -> list[Figure]:
-    """Return the plots that a table admits."""
-    if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
-        return [Figure(plots.draw_rates(table), RATE_WORDS)]
-    if table.layout.rows == ("category",):
-        words = INTERVAL_WORDS if plots.stand_apart(table) else DOT_WORDS
-        dots = Figure(plots.draw_categories(table), words)
-        ranking = _ranking(table)
-        if ranking is None:
-            return [dots]
-        return [dots, Figure(plots.draw_ranking(ranking), ranking_words(ranking, table))]
-    if _runs_along_numbers(table):
-        return [Figure(plots.draw_lines(table), LINE_WORDS)]
-    return []
-
-
-def ranking_words(ranking: Ranking, table: Table) -> str:
-    """Return what a ranking says, in words."""
-    left_out = len(table.rows) - ranking.categories
-    words = f"Mean ranks over {ranking.categories} categories, 1 is best"
-    if left_out:
-        words += f" ({left_out} left out, whose runs are not all finished)"
-    words += f". {ranking.test}: p = {ranking.p_value:.2g}. "
-    if ranking.p_value >= 0.05:
-        return words + "No difference between the settings is shown at the level of 5 %."
-    if ranking.critical_difference:
-        return words + (
-            f"A bar joins settings whose ranks differ by less than Nemenyi's critical difference, "
-            f"{ranking.critical_difference:.2f} at the level of 5 %."
-        )
-    return words + "The two settings differ at the level of 5 %."
 
 
 def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
@@ -146,29 +98,11 @@ def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str
     return [known["sources"][key] for key in used], known["relatives"] if on_mvtec else []
 
 
-def _ranking(table: Table) -> Ranking | None:
-    """Rank the columns over the categories in which each is complete."""
-    rows = [[table.cells.get((row, column)) for column in table.columns] for row in table.rows]
-    values = [[cell.mean for cell in cells if cell is not None and cell.complete] for cells in rows]
-    complete = [row for row in values if len(row) == len(table.columns)]
-    names = [text.label_text(column) for column in table.columns]
-    return rank_settings(names, np.array(complete, dtype=np.float64).reshape(-1, len(names)))
-
-
-def _runs_along_numbers(table: Table) -> bool:
-    values = [row[0] for row in table.rows if row[0] != ALL]
-    if len(table.layout.rows) != 1 or len(values) < 2:
-        return False
-    try:
-        return all(np.isfinite(float(value)) for value in values)
-    except ValueError:
-        return False
-
-
 def _box(cell: Cell | None, low: float, high: float, rivals: Sequence[Cell | None]) -> Box | None:
     if cell is None:
         return None
     figure = published(cell)
+    comparable = all(rival is not None and rival.complete for rival in rivals)
     means = [rival.mean for rival in rivals if rival is not None and rival.mean is not None]
     return Box(
         value=text.value_text(cell),
@@ -176,5 +110,5 @@ def _box(cell: Cell | None, low: float, high: float, rivals: Sequence[Cell | Non
         beside=text.published_text(cell, figure) if figure else "",
         shade=0.0 if cell.mean is None or high == low else (cell.mean - low) / (high - low),
         order=-1.0 if cell.mean is None else cell.mean,
-        best=cell.mean is not None and cell.mean == max(means, default=None),
+        best=comparable and cell.mean == max(means, default=None),
     )

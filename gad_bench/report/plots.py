@@ -1,62 +1,57 @@
-"""The report's plots, as SVG that stands in a page by itself."""
+"""The report's plots of a table: lines along numbers, categories as dots, rates at sigma."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gad_bench.report.cells import Cell, Label
+from gad_bench.report.drawing import (
+    COLOURS,
+    PALE,
+    STYLE,
+    add_legend,
+    beside_legend,
+    colours,
+    new_figure,
+    plain_axes,
+)
 from gad_bench.report.measures import ALL
-from gad_bench.report.statistics import Ranking
 from gad_bench.report.tables import Table
-from gad_bench.report.text import NAMES, label_text, metric_text
+from gad_bench.report.text import NAMES, column_text, label_text, metric_text
 
-INK, PALE = "#3c4043", "#dadce0"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#444444")
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 9.5,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
-}
-WIDTH = 8.2  # inches
-MARGIN = 2.5  # inches beside the scale of ranks, for names
 MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
 MOST_APART = 6  # settings that are drawn beside each other, with intervals
 
 
-def draw_lines(table: Table) -> str:
+def draw_lines(table: Table) -> Figure:
     """Draw each column's mean and SEM along rows that are numbers; "all" stands apart."""
     with rc_context(STYLE):
-        figure, axes = _figure(WIDTH, 3.9)
+        count = len(table.columns)
+        figure = new_figure(beside_legend(3.9, count))
+        axes = plain_axes(figure)
         numbers = [row[0] for row in table.rows if row[0] != ALL]
-        spacing = np.diff([float(number) for number in numbers])
-        end = float(numbers[-1]) + 1.5 * (float(spacing.min()) if len(spacing) else 1.0)
-        for column, colour in zip(table.columns, _colours(len(table.columns)), strict=False):
-            _draw_line(axes, table, column, colour, end)
+        step = float(np.diff([float(number) for number in numbers]).min())
+        end = float(numbers[-1]) + 1.5 * step
+        for place, (column, colour) in enumerate(zip(table.columns, colours(count), strict=True)):
+            _draw_line(axes, table, column, colour)
+            if cell := table.cells.get(((ALL,), column)):
+                _draw_end(axes, end + 0.5 * step * ((place + 0.5) / count - 0.5), cell, colour)
         ticks = [(float(number), number) for number in numbers]
         ticks += [(end, ALL)] if (ALL,) in table.rows else []
         axes.set_xticks(*zip(*ticks, strict=True))
         axes.set(xlabel=table.layout.rows[0], ylabel=metric_text(table))
         axes.grid(axis="y", color=PALE, linewidth=0.7)
-        _legend(axes, len(table.columns))
-        return _svg(figure, f"{table.layout.name}-lines")
+        add_legend(axes, count)
+        return figure
 
 
 def stand_apart(table: Table) -> bool:
@@ -64,7 +59,7 @@ def stand_apart(table: Table) -> bool:
     return len(table.columns) <= MOST_APART
 
 
-def draw_categories(table: Table) -> str:
+def draw_categories(table: Table) -> Figure:
     """Draw each category's AUROC by setting: a dot the mean of the folds, small dots the folds.
 
     With few settings, lines are the mean of the folds' 95 % bootstrap intervals over test images.
@@ -73,53 +68,31 @@ def draw_categories(table: Table) -> str:
     step = 0.8 / max(len(table.columns), 2) if apart else 0.0
     with rc_context(STYLE):
         height = 0.8 + len(table.rows) * (0.2 + (0.07 * len(table.columns) if apart else 0.06))
-        figure, axes = _figure(WIDTH, height)
-        for number, colour in zip(
-            range(len(table.columns)), _colours(len(table.columns)), strict=False
-        ):
+        figure = new_figure(beside_legend(height, len(table.columns)))
+        axes = plain_axes(figure)
+        for number, column in enumerate(table.columns):
             shift = step * (number - (len(table.columns) - 1) / 2)
-            column = table.columns[number]
+            colour = colours(len(table.columns))[number]
             cells = [table.cells.get((row, column)) for row in table.rows]
-            _draw_dots(axes, cells, shift, colour, label_text(column), intervals=apart)
+            _draw_dots(axes, cells, shift, colour, column_text(table, column), intervals=apart)
         axes.set_yticks(range(len(table.rows)), [label_text(row) for row in table.rows])
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         for line in range(1, len(table.rows)):
             axes.axhline(line - 0.5, color=PALE, linewidth=0.7)
         axes.set(xlabel=metric_text(table))
         axes.grid(axis="x", color=PALE, linewidth=0.7)
-        _legend(axes, len(table.columns))
-        return _svg(figure, f"{table.layout.name}-dots")
+        add_legend(axes, len(table.columns))
+        return figure
 
 
-def draw_ranking(ranking: Ranking) -> str:
-    """Draw mean ranks, the best at the left; a bar joins settings that are not told apart."""
-    with rc_context(STYLE):
-        rows = (len(ranking.names) + 1) // 2
-        height = 0.95 + 0.12 * len(ranking.groups) + 0.24 * rows
-        figure = Figure(figsize=(WIDTH, height))
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set(xlim=(0, WIDTH), ylim=(0.75 - height, 0.75))  # in inches, the scale at 0
-        scale = _RankScale(axes, len(ranking.names))
-        scale.draw(ranking.critical_difference)
-        for level, (start, end) in enumerate(ranking.groups):
-            scale.draw_bar(ranking.ranks[start], ranking.ranks[end], 0.12 * (level + 1))
-        below = 0.12 * len(ranking.groups) + 0.25
-        for position, (name, rank) in enumerate(zip(ranking.names, ranking.ranks, strict=True)):
-            scale.hang(f"{name}  {rank:.2f}", rank, position, below)
-        return _svg(figure, "ranking")
-
-
-def draw_rates(table: Table) -> str:
+def draw_rates(table: Table) -> Figure:
     """Draw false and true positive rates over sigma, a panel a block, a line style a setting."""
     blocks = list(dict.fromkeys(row[0] for row in table.rows))
     settings = list(dict.fromkeys(column[:-1] for column in table.columns))
     across = min(3, len(blocks))
     down = -(-len(blocks) // across)
     with rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 0.6 + 2.0 * down), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(0.6 + 2.0 * down)
         panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
         for axes in panels[len(blocks) :]:
             axes.set_axis_off()
@@ -133,19 +106,31 @@ def draw_rates(table: Table) -> str:
                 _draw_rates_of(axes, table, block, setting, style)
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-        return _svg(figure, "rates")
+        return figure
 
 
-def _draw_line(axes: Axes, table: Table, column: Label, colour: Any, end: float) -> None:  # noqa: ANN401
-    cells = [(row[0], table.cells.get((row, column))) for row in table.rows]
-    known = [(at, c.mean, c.sem or 0.0) for at, c in cells if c is not None and c.mean is not None]
-    line = np.array([(float(at), mean, sem) for at, mean, sem in known if at != ALL]).reshape(-1, 3)
-    x, mean, sem = line.T
-    axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=label_text(column))
+def _draw_line(axes: Axes, table: Table, column: Label, colour: Any) -> None:  # noqa: ANN401
+    found = [(row[0], table.cells.get((row, column))) for row in table.rows if row[0] != ALL]
+    points = [(float(at), c.mean, c) for at, c in found if c is not None and c.mean is not None]
+    x, mean, sem = np.array([(at, y, c.sem or 0.0) for at, y, c in points]).reshape(-1, 3).T
+    name = column_text(table, column)
+    axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=name)
     if len(table.columns) <= MOST_BANDS:
         axes.fill_between(x, mean - sem, mean + sem, color=colour, alpha=0.12, linewidth=0)
-    for _, value, error in (entry for entry in known if entry[0] == ALL):
-        axes.errorbar(end, value, error, fmt="D", color=colour, markersize=5, capsize=3)
+    for at, height, cell in points:
+        _hollow_out(axes, at, height, cell, colour)
+
+
+def _draw_end(axes: Axes, at: float, cell: Cell, colour: Any) -> None:  # noqa: ANN401
+    if cell.mean is not None:
+        axes.errorbar(at, cell.mean, cell.sem, fmt="o", color=colour, markersize=5, capsize=2.5)
+        _hollow_out(axes, at, cell.mean, cell, colour)
+
+
+def _hollow_out(axes: Axes, x: float, y: float, cell: Cell, colour: Any) -> None:  # noqa: ANN401
+    """Mark the point of a cell that lacks runs."""
+    if not cell.complete:
+        axes.plot(x, y, "o", color=colour, markerfacecolor="white", markersize=5, zorder=5)
 
 
 def _draw_dots(
@@ -168,6 +153,7 @@ def _draw_dots(
             if ends := _interval(cell):
                 axes.plot(ends, [place + shift] * 2, color=colour, linewidth=1.3, alpha=0.7)
         axes.plot(cell.mean, place + shift, "o", color=colour, markersize=5)
+        _hollow_out(axes, cell.mean, place + shift, cell, colour)
     axes.plot([], [], "o", color=colour, label=name)
 
 
@@ -190,73 +176,3 @@ def _draw_rates_of(axes: Axes, table: Table, block: str, setting: Label, style: 
         if points:
             name = label_text((*setting, NAMES[metric]))
             axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=1.6, label=name)
-
-
-@dataclass(frozen=True)
-class _RankScale:
-    """A scale of ranks, in inches: what stands on it and hangs from it."""
-
-    axes: Axes
-    count: int
-
-    def at(self, rank: float) -> float:
-        return MARGIN + (rank - 1) / (self.count - 1) * (WIDTH - 2 * MARGIN)
-
-    def draw(self, critical_difference: float | None) -> None:
-        self._line([self.at(1), self.at(self.count)], [0, 0])
-        for rank in range(1, self.count + 1):
-            self._line([self.at(rank)] * 2, [0, 0.06])
-            self.axes.text(self.at(rank), 0.1, str(rank), ha="center", va="bottom")
-        if critical_difference:
-            ends = [self.at(1), self.at(1 + critical_difference)]
-            self.axes.plot(ends, [0.42, 0.42], color=COLOURS[1], linewidth=1.5, marker="|")
-            text = f"critical difference {critical_difference:.2f}"
-            self.axes.text(ends[0], 0.48, text, ha="left", va="bottom", fontsize=8.5)
-
-    def draw_bar(self, low: float, high: float, depth: float) -> None:
-        ends = [self.at(low) - 0.04, self.at(high) + 0.04]
-        self.axes.plot(ends, [-depth, -depth], color=COLOURS[1], linewidth=4)
-
-    def hang(self, text: str, rank: float, position: int, below: float) -> None:
-        """Hang a name below the scale, the better half to the left."""
-        left = position < (self.count + 1) // 2
-        level = -below - 0.24 * (position if left else self.count - 1 - position)
-        edge, gap, side = (
-            (MARGIN - 0.2, -0.08, "right") if left else (WIDTH - MARGIN + 0.2, 0.08, "left")
-        )
-        self._line([self.at(rank), self.at(rank), edge], [0, level, level])
-        self.axes.text(edge + gap, level, text, ha=side, va="center")
-
-    def _line(self, x: list[float], y: list[float]) -> None:
-        self.axes.plot(x, y, color=INK, linewidth=0.9)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Make a figure without pyplot, which would keep it and ask for a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _colours(count: int) -> Sequence[Any]:
-    return COLOURS if count <= len(COLOURS) else colormaps["tab20"].colors  # type: ignore[attr-defined]
-
-
-def _legend(axes: Axes, count: int) -> None:
-    if count > 1:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """Return a figure as an SVG element, with ids that no other figure of the page has."""
-    text = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with rc_context({"svg.hashsalt": name}):
-        figure.savefig(text, format="svg", metadata=nothing)
-    element = text.getvalue()[text.getvalue().index("<svg") :]
-    element = re.sub(r' xmlns(:xlink)?="[^"]*"', "", element)
-    return re.sub(
-        r"<svg [^>]*?viewBox", f'<svg role="img" aria-label="{name}" viewBox', element, count=1
-    )

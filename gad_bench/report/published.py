@@ -72,7 +72,7 @@ def published(cell: Cell) -> Published | None:
             for figure in figures()
             if figure.block == found.block
             and _covers(figure, categories)
-            and all(same_value(keys.get(key, ""), value) for key, value in figure.settings.items())
+            and all(_allows(value, keys.get(key, "")) for key, value in figure.settings.items())
         ),
         None,
     )
@@ -81,6 +81,10 @@ def published(cell: Cell) -> Published | None:
 def difference(cell: Cell, figure: Published) -> float | None:
     """Return ours minus the published, None where ours lacks runs."""
     return cell.mean - figure.auroc if cell.complete and cell.mean is not None else None
+
+
+def _allows(allowed: str, value: str) -> bool:
+    return any(same_value(value, one) for one in allowed.split("|"))
 
 
 def _covers(figure: Published, categories: set[str]) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from gad_bench.files import write_text
+from gad_bench.files import whole_file, write_text
 from gad_bench.report.layouts import FOR_ANY_RUNS, Where, named_layout, own_table, pivot
 from gad_bench.report.runs import Run, one_run_each
 from gad_bench.report.tables import Layout, Table, fill
 from gad_bench.report.text import to_csv, to_latex, to_markdown
 
 PAGE = "report.html"
+DPI = 120
 FORMATS = {"csv": to_csv, "md": to_markdown, "tex": to_latex}
 
 
@@ -72,17 +74,22 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Write each table as CSV, Markdown and LaTeX, and the page with all of them and the plots.
+    """Write each table as CSV, Markdown and LaTeX, the plots as PNG, and the page with all of them.
 
     Returns:
         the page.
     """
+    from gad_bench.report.figures import figures
     from gad_bench.report.page import render_page
 
+    drawn = {table.layout.name: figures(table) for table in report.tables}
+    for figure in chain.from_iterable(drawn.values()):
+        with whole_file(folder / f"{figure.name}.png") as file:
+            figure.plot.savefig(file, format="png", dpi=DPI)
     for table in report.tables:
         for suffix, render in FORMATS.items():
             write_text(folder / f"{table.layout.name}.{suffix}", render(table))
-    write_text(folder / PAGE, render_page(report))
+    write_text(folder / PAGE, render_page(report, drawn))
     return folder / PAGE
 
 

@@ -10,7 +10,7 @@ from itertools import chain
 
 from gad_bench.errors import UserError
 from gad_bench.report.cells import Cell, Entry, Label
-from gad_bench.report.measures import ALL, Measure, factor, measure
+from gad_bench.report.measures import ALL, HIGHER_IS_BETTER, Measure, factor, measure
 from gad_bench.report.runs import Run, Status, same_value
 from gad_bench.report.settings import varying
 
@@ -67,6 +67,13 @@ class Table:
     def counts(self) -> Counter[Status]:
         """How many of its runs came how far."""
         return Counter(run.status for run in self.runs)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the greatest number is the best."""
+        cells = self.cells.values()
+        measures = (entry.measure for cell in cells for entry in cell.entries)
+        return all(found.metric.startswith(HIGHER_IS_BETTER) for found in measures)
 
     @property
     def count_text(self) -> str:

@@ -20,6 +20,7 @@ NAMES = {
     "tpr": "true positive rate in %",
 }
 MEAN = "all categories"  # the last row of a table of categories
+NUMBER = re.compile(r"[\d.]+")
 LATEX_SPECIAL = re.compile(r"([&%$#_{}])")
 CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
@@ -32,10 +33,16 @@ def label_text(label: Label) -> str:
     return " ".join(value for value in label if value)
 
 
+def column_text(table: Table, column: Label) -> str:
+    """Return a column's name: a number alone is named by its key."""
+    if len(column) == 1 and NUMBER.fullmatch(column[0]):
+        return f"{table.layout.columns[0].rpartition('.')[2]} {column[0]}"
+    return label_text(column) or metric_text(table)
+
+
 def head_of(table: Table) -> list[str]:
     """Return the first line: the keys of the rows, then the columns' names."""
-    names = [label_text(column) or metric_text(table) for column in table.columns]
-    return [*table.layout.rows, *names]
+    return [*table.layout.rows, *(column_text(table, column) for column in table.columns)]
 
 
 def number_text(value: float, metric: str) -> str:

@@ -1,8 +1,8 @@
 """Processes that use one store, to be killed: forked from one that has imported everything.
 
 Reads JSON lines: an order starts a process and prints its pid, {"wait": pid} prints its status. A
-process appends `pid row` to the tally for every row that it extracts, and ends with 0 if what it
-got was right.
+process appends `pid row` to the tally for every row that it extracts, or `pid hit`, and ends with
+0 if what it got was right.
 """
 
 from __future__ import annotations
@@ -54,10 +54,12 @@ def work(order: dict[str, Any]) -> None:
 
     recipe = recipe_of(order["count"], order.get("name", ""))
     blocks = order.get("blocks", [0, 1])
-    found = FeatureStore(Path(order["folder"])).get(recipe, blocks, {}, extract).blocks
+    found = FeatureStore(Path(order["folder"])).get(recipe, blocks, {}, extract)
+    if found.cache_hit:
+        os.write(tally, f"{os.getpid()} hit\n".encode())
     for block in blocks:
         whole = [expected(row, block) for row in range(order["count"])]
-        np.testing.assert_array_equal(found[block], np.array(whole, np.float32))
+        np.testing.assert_array_equal(found.blocks[block], np.array(whole, np.float32))
 
 
 def kill_at_change(number: int, folder: str) -> None:

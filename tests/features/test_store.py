@@ -203,6 +203,13 @@ class TestDamage:
             assert get(folder)[1].rows == list(Recipe({}, IMAGES).shards[number])
             assert [str(damaged) in text for text in warnings(caplog)] == [True]
 
+    def test_a_damaged_shard_does_not_stay_beside_its_successor(self, folder: Path) -> None:
+        """Whose name may be another, as when the last bits of the features come out otherwise."""
+        flip_a_bit(shards(folder)[0], random.Random(0))
+        FeatureStore(folder).get(Recipe({}, IMAGES), [2], {"category": "cable"}, Extractor())
+        assert len(shards(folder)) == 3
+        assert get(folder)[1].rows == []
+
     def test_a_flipped_bit_in_the_recipe_is_told_and_mended(
         self, folder: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

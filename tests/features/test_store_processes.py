@@ -49,8 +49,15 @@ class Processes:
 
     def extracted(self) -> list[tuple[int, int]]:
         """The pid and the row of each extraction."""
+        return [(pid, int(row)) for pid, row in self._told() if row != "hit"]
+
+    def hits(self) -> list[int]:
+        """The pids of those for whom nothing was left to extract."""
+        return [pid for pid, row in self._told() if row == "hit"]
+
+    def _told(self) -> list[tuple[int, str]]:
         lines = self.tally.read_text().splitlines() if self.tally.exists() else []
-        return [(int(pid), int(row)) for pid, row in map(str.split, lines)]
+        return [(int(pid), row) for pid, row in map(str.split, lines)]
 
     def shards(self) -> dict[str, int]:
         """The finished shards and when each was written."""
@@ -152,6 +159,7 @@ def test_eight_processes_do_one_extraction_between_them(processes: Processes) ->
     extracted = processes.extracted()
     assert [row for _, row in extracted] == list(range(COUNT))
     assert len({pid for pid, _ in extracted}) == 1
+    assert {*processes.hits()} == {*pids} - {extracted[0][0]}
 
 
 def test_another_process_takes_over_from_a_killed_holder(processes: Processes) -> None:

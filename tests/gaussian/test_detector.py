@@ -27,7 +27,7 @@ def choices(group: str) -> list[str]:
 
 
 @cache
-def part(group: str, choice: str) -> Any:  # noqa: ANN401 - whatever the YAML file names
+def part(group: str, choice: str) -> Any:
     register()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return build(compose("config", overrides=[f"{group}={choice}"])[group])

@@ -88,10 +88,19 @@ def test_graphical_lasso_is_scikit_learns_on_standardised_features(
     shape: tuple[int, int],
 ) -> None:
     values = with_factors(*shape)
-    theirs = sklearn.covariance.GraphicalLasso(alpha=0.3).fit(standardised(values))
+    theirs = sklearn.covariance.GraphicalLasso(alpha=0.3, enet_tol=1e-8).fit(standardised(values))
     expected = np.sqrt(theirs.mahalanobis(standardised(values)))
     ours = GraphicalLasso(alpha=0.3, max_iterations=100).fit(Samples(values))
     np.testing.assert_allclose(ours.distance(values), expected, rtol=1e-8)
+
+
+def test_graphical_lasso_converges_on_collinear_features() -> None:
+    generator = np.random.default_rng(0)
+    shared, own = generator.standard_normal((64, 1)), generator.standard_normal((64, 15))
+    positive = np.exp(0.3 * shared + 0.15 * own)
+    collinear = np.concatenate([positive, positive**2, positive**4], axis=1)
+    metric = GraphicalLasso(alpha=0.1, max_iterations=100).fit(Samples(collinear))
+    assert np.isfinite(metric.distance(collinear)).all()
 
 
 def test_graphical_lasso_with_hardly_a_penalty_is_the_empirical_estimate() -> None:

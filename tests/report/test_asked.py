@@ -28,8 +28,7 @@ def test_the_command_line_stands_above_an_experiments_own_sweep(
 ) -> None:
     task = ("experiment=table1", "covariance=oas", "category=wood", *TINY)
     jobs = asked_jobs(sweep_folder(tmp_path / "s", *task).path / "multirun.yaml")
-    assert len(jobs) == 5
-    assert set(jobs[3]) == {*task, "fold.index=3"}
+    assert [set(job) for job in jobs] == [set(task)]
 
 
 def test_another_sweeper_tells_nothing_of_its_jobs(tmp_path: Path, sweep_folder: Any) -> None:
@@ -47,7 +46,7 @@ def test_a_data_set_that_has_gone_is_said(
     (root / "bolt" / "train").mkdir(parents=True)
     task = ("experiment=table1", "dataset=folder", f"dataset.root={root}", "backbone=filterbank")
     multirun = sweep_folder(tmp_path / "s", *task).path / "multirun.yaml"
-    assert len(asked_jobs(multirun)) == 15
+    assert len(asked_jobs(multirun)) == 3
     (root / "bolt" / "train").rmdir()
     assert asked_jobs(multirun) == []
     assert "cannot be told" in caplog.text
@@ -56,7 +55,7 @@ def test_a_data_set_that_has_gone_is_said(
 def test_a_job_that_never_started_has_the_keys_that_it_would_have_had(
     tmp_path: Path, sweep_folder: Any
 ) -> None:
-    job = ("category=wood", "fold.index=3", "experiment=table3", "variant=npca_999", *TINY)
+    job = ("category=wood", "experiment=table3", "variant=npca_999", *TINY)
     sweep = sweep_folder(tmp_path / "s", *job)
     (keys,) = composed_keys(sweep.path / "multirun.yaml", [job])
     sweep.add(0, *job, metrics={"auroc": 0.9})
@@ -70,7 +69,7 @@ def test_a_category_may_have_any_name(tmp_path: Path, sweep_folder: Any) -> None
     names = ["007", "it's, new", "my part (1)", "true"]
     for name in names:
         (root / name / "train").mkdir(parents=True)
-    task = ("experiment=table1", "dataset=folder", f"dataset.root={root}", "fold.index=0")
+    task = ("experiment=table1", "dataset=folder", f"dataset.root={root}")
     sweep = sweep_folder(tmp_path / "s", *task, "backbone=filterbank", "covariance=oas")
     multirun = sweep.path / "multirun.yaml"
     keys = composed_keys(multirun, asked_jobs(multirun))

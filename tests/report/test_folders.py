@@ -116,8 +116,16 @@ def test_the_latest_sweep_is_the_one_written_last(tmp_path: Path) -> None:
     assert latest_sweep(tmp_path) == tmp_path / "a"
 
 
+def test_another_programs_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0" / ".hydra").mkdir(parents=True)
+    for name in ("config", "overrides", "hydra"):
+        (tmp_path / "0" / ".hydra" / f"{name}.yaml").write_text("{}")
+    with pytest.raises(UserError, match="0 is no run of gad_bench"):
+        read_folder(tmp_path)
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
         read_folder(tmp_path)
-    with pytest.raises(UserError, match="there is no sweep in .*--tracking-uri"):
+    with pytest.raises(UserError, match=r"there is no sweep in .*--tracking-uri"):
         latest_sweep(tmp_path / "multirun")

@@ -23,9 +23,8 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sweep_folder: Any) ->
     return folder
 
 
-def test_without_arguments_the_newest_sweep_is_reported(
-    sweep: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("sweep")
+def test_without_arguments_the_newest_sweep_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out
     assert "| all categories | 85.0 ± 5.0 | 70.0 (1 of 2) |" in printed
@@ -33,8 +32,9 @@ def test_without_arguments_the_newest_sweep_is_reported(
     assert Path("report/report.html").is_file()
 
 
+@pytest.mark.usefixtures("sweep")
 def test_rows_columns_metric_and_conditions_choose_the_table(
-    sweep: Any, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = ["--rows", "category", "--columns", "covariance", "--where", "block=0"]
     assert main([*arguments, "covariance=oas", "--output", "out"]) == 0
@@ -42,6 +42,7 @@ def test_rows_columns_metric_and_conditions_choose_the_table(
     assert Path("out/category_by_covariance.csv").is_file()
 
 
+@pytest.mark.usefixtures("sweep")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -54,7 +55,7 @@ def test_rows_columns_metric_and_conditions_choose_the_table(
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
-    sweep: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 2
     errors = capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gad_bench.report.figures import figures
 from gad_bench.report.page import render_page
 from gad_bench.report.report import Report, Request, make_report
 from gad_bench.report.runs import Run, Status
@@ -48,9 +49,13 @@ class Page(HTMLParser):
         self.text += data
 
 
+def rendered(report: Report) -> str:
+    return render_page(report, {table.layout.name: figures(table) for table in report.tables})
+
+
 def parsed(report: Report) -> Page:
     page = Page()
-    page.feed(render_page(report))
+    page.feed(rendered(report))
     assert page.opened == []
     return page
 
@@ -75,13 +80,13 @@ def runs(run_of: Any) -> list[Run]:
 
 
 def test_the_page_fetches_nothing(runs: list[Run]) -> None:
-    html = render_page(make_report(runs, Request(where={}), "here"))
+    html = rendered(make_report(runs, Request(where={}), "here"))
     assert parsed(make_report(runs, Request(where={}), "here")).fetched == []
     assert not re.search(r"@import|url\((?!#)|fetch\(|<link|https?://", html)
 
 
 def test_no_two_plots_share_an_id_that_one_refers_to(runs: list[Run]) -> None:
-    html = render_page(make_report(runs, Request(where={}), "here"))
+    html = rendered(make_report(runs, Request(where={}), "here"))
     referred = set(re.findall(r'(?:url\(#|href="#)([^")]+)', html))
     ids = re.findall(r' id="([^"]+)"', html)
     assert referred

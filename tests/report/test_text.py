@@ -17,7 +17,7 @@ ESTIMATORS = Layout(name="t", title="A & B", rows=("covariance",), columns=("bac
 def table(runs_of: Any, run_of: Any) -> Table:
     keys = {"backbone": "small_one"}
     runs = runs_of([(0.90, 0.92), (0.80, None), (0.70, 0.74)], covariance="oas", **keys)
-    runs += runs_of([(0.5,), (0.6,)] + [()], covariance="identity", **keys)
+    runs += runs_of([(0.5,), (0.6,), ()], covariance="identity", **keys)
     runs.append(run_of("bolt", 0, status=Status.FAILED, covariance="mcd", **keys))
     return fill(ESTIMATORS, runs)
 

@@ -15,7 +15,8 @@ IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcd
 
 def record(tracker: MLflow, folder: Path, category: str, fold: str, auroc: float | None) -> None:
     """Record a run as the program does; without a number it fails."""
-    tags = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
+    choices = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
+    tags = {**choices, "key": f"{category} {fold}", "version.numpy": "2", "reviewed_by": category}
     params = {"fold.index": fold, "fold.n_splits": "2", "seed": "0", "category": category}
     with tracker.run(Description(name=category, params=params, tags=tags)) as run:
         if auroc is None:
@@ -51,6 +52,10 @@ def test_runs_have_the_keys_numbers_and_status_that_they_were_recorded_with(stor
     assert [run.status for run in runs].count(Status.FAILED) == 1
 
 
+def test_only_choices_among_the_tags_are_keys(store: str) -> None:
+    assert len({run.setting for run in read_tracked(store, "test")}) == 1
+
+
 def test_what_the_product_of_categories_and_folds_lacks_is_missing(store: str) -> None:
     (missing,) = [run for run in read_tracked(store, "test") if run.status is Status.MISSING]
     assert (missing.keys["category"], missing.keys["fold"]) == ("nut", "0")
@@ -58,7 +63,7 @@ def test_what_the_product_of_categories_and_folds_lacks_is_missing(store: str) -
 
 
 def test_a_store_or_an_experiment_that_is_not_there_is_refused(store: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no experiment 'table9': choose from .*test"):
+    with pytest.raises(UserError, match=r"no experiment 'table9': choose from .*test"):
         read_tracked(store, "table9")
     with pytest.raises(UserError, match="there is no MLflow database"):
         read_tracked(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}", "test")

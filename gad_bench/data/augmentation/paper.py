@@ -59,7 +59,7 @@ class PaperAugmentation:
         return {
             "chain": CHAIN,
             "seed": self.seed,
-            "probability": self.probability,
+            "probability": float(self.probability),
             "horizontal_flip": category.horizontal_flip,
             "quarter_turns": category.quarter_turns,
             "rotation_limit": category.rotation_limit,

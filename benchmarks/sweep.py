@@ -1,0 +1,162 @@
+"""A table of the paper from a warm store: one sweep against a process for each job.
+
+    python benchmarks/sweep.py [--experiment table1] [--processes 5]
+
+The images are small generated ones in the numbers of MVTec AD, 3,629 for training and 1,725 for the
+test in 15 categories; their features are drawn by a fixed projection onto EfficientNet-B4's nine
+block widths. What is timed is everything but the extraction: Hydra, reading the store, fitting,
+scoring, metrics and MLflow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (48, 24, 32, 56, 112, 160, 272, 448, 1792)
+SIDE = 8
+# Training images, good and defective test images of MVTec AD.
+COUNTS = {
+    "bottle": (209, 20, 63),
+    "cable": (224, 58, 92),
+    "capsule": (219, 23, 109),
+    "carpet": (280, 28, 89),
+    "grid": (264, 21, 57),
+    "hazelnut": (391, 40, 70),
+    "leather": (245, 32, 92),
+    "metal_nut": (220, 22, 93),
+    "pill": (267, 26, 141),
+    "screw": (320, 41, 119),
+    "tile": (230, 33, 84),
+    "toothbrush": (60, 12, 30),
+    "transistor": (213, 60, 40),
+    "wood": (247, 19, 60),
+    "zipper": (240, 32, 119),
+}
+CHOICE = "# Generated features as wide as EfficientNet-B4's\n_target_: sweep.GeneratedBlocks\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratedBlocks:
+    """A backbone that costs nothing: random projections of small pictures."""
+
+    name: str = "generated"
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"architecture": "benchmarks/sweep"}
+
+    def block_count(self) -> int:
+        return len(WIDTHS)
+
+    def image_size(self) -> int:
+        return SIDE
+
+    def build(self, deepest: int) -> nn.Module:
+        return _Projections(deepest).eval()
+
+
+class _Projections(nn.Module):
+    def __init__(self, deepest: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        for block, width in enumerate(WIDTHS[: deepest + 1]):
+            matrix = torch.randn(SIDE * SIDE * 3, width, generator=generator)
+            self.register_buffer(f"block_{block}", matrix)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        flat = pixels.flatten(1).float() / 255
+        return tuple(flat @ matrix for matrix in self.buffers())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--experiment", default="table1")
+    parser.add_argument("--processes", type=int, default=5, help="single jobs to time")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        bench.prepare()
+        every = f"category={','.join(COUNTS)}"
+        first = bench.run("-m", every, "covariance=identity", "tracking=none", "figures=false")
+        print(f"extraction, once: {first:.1f} s")
+        swept = bench.run("-m", f"experiment={arguments.experiment}")
+        jobs = sum(1 for _ in bench.folder.glob("multirun/*/*/*/metrics.json")) - len(COUNTS)
+        singly = median(
+            bench.run("category=bottle", f"fold.index={index % 5}", "figures=false")
+            for index in range(arguments.processes)
+        )
+        print(f"{arguments.experiment}: {jobs} jobs in one sweep: {swept:.1f} s")
+        print(
+            f"a job in a process of its own: {singly:.2f} s, {jobs} of them {jobs * singly:.0f} s"
+        )
+        print(f"ratio: {jobs * singly / swept:.1f}")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder with images, a choice of backbone and a cache."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        noise = np.random.default_rng(0)
+        for category, (train, good, defective) in COUNTS.items():
+            shift = 12.0
+            for part, count, mean in (
+                ("train/good", train, 128.0),
+                ("test/good", good, 128.0),
+                ("test/defect", defective, 128.0 + shift),
+            ):
+                place = self.folder / "images" / category / part
+                place.mkdir(parents=True)
+                for number in range(count):
+                    image = noise.normal(mean, 40, (SIDE, SIDE, 3)).clip(0, 255).astype(np.uint8)
+                    cv2.imwrite(str(place / f"{number:03}.png"), image)
+        choice = self.folder / "conf" / "backbone" / "generated.yaml"
+        choice.parent.mkdir(parents=True)
+        choice.write_text(CHOICE + "name: generated\n")
+
+    def run(self, *arguments: str) -> float:
+        started = time.perf_counter()
+        subprocess.run(self._command(arguments), cwd=self.folder, env=self._environment, check=True,
+                       stdout=subprocess.DEVNULL)  # fmt: skip
+        return time.perf_counter() - started
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "gad_bench",
+            "--config-dir",
+            "conf",
+            *arguments,
+            "backbone=generated",
+        ]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        here = Path(__file__).parent
+        paths = os.pathsep.join([str(here), str(here.parent)])
+        return os.environ | {
+            "MVTECPATH": str(self.folder / "images"),
+            "GAD_BENCH_CACHE": str(self.folder / "cache"),
+            "PYTHONPATH": paths,
+        }
+
+
+if __name__ == "__main__":
+    main()

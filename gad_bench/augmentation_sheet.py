@@ -1,0 +1,105 @@
+"""Augmented training images, a row a category: `python -m gad_bench.augmentation_sheet`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from gad_bench.config import build, compose_config
+from gad_bench.data.augmentation import Augmentation, NoAugmentation
+from gad_bench.data.catalog import Dataset
+from gad_bench.data.fingerprint import fingerprint
+from gad_bench.errors import UserError
+from gad_bench.evaluation.figures import Panel, draw_contact_sheet
+from gad_bench.features.extraction import read_square
+from gad_bench.files import whole_file
+
+DONE, IMPOSSIBLE = 0, 2
+SIDE = 256  # pixels
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draw the sheet and return the exit status."""
+    chosen = _parser().parse_intermixed_args(arguments)
+    try:
+        config = compose_config(["augmentation=paper", *chosen.overrides])
+        draw_sheet(config, chosen.categories, chosen.columns, chosen.output)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return IMPOSSIBLE
+    except OSError as error:
+        print(f"error: {chosen.output}: {error.strerror}", file=sys.stderr)
+        return IMPOSSIBLE
+    print(chosen.output)
+    return DONE
+
+
+def draw_sheet(
+    config: DictConfig, categories: Sequence[str] | None, columns: int, output: Path
+) -> None:
+    """Draw categories by columns: a training image as it is, then others as passes show them.
+
+    Args:
+        config: its data set, augmentation and cache_dir.
+        categories: some of the data set's; None for all.
+        columns: images a category.
+        output: the PNG file.
+
+    Raises:
+        UserError: there are no such images, or nothing is augmented.
+    """
+    dataset: Dataset = build(config.dataset)
+    augmentation: Augmentation = build(config.augmentation)
+    if isinstance(augmentation, NoAugmentation):
+        raise UserError("augmentation=none changes no image: choose another for the sheet")
+    if columns < 1:
+        raise UserError(f"--columns must be at least 1, not {columns}")
+    cache_dir = Path(config.cache_dir).expanduser()
+    rows = {
+        category: list(_row(dataset, category, augmentation, columns, cache_dir))
+        for category in categories or dataset.category_names()
+    }
+    with whole_file(output) as file:
+        draw_contact_sheet(rows).savefig(file, format="png")
+
+
+def _row(
+    dataset: Dataset, category: str, augmentation: Augmentation, columns: int, cache_dir: Path
+) -> Iterator[Panel]:
+    """Yield panels of images spread over the training set, each in the pass of its column."""
+    catalog, limits = dataset.catalog(category), dataset.facts(category)
+    training = list(catalog["path"][catalog["split"] == "train"])
+    numbers = np.linspace(0, len(training) - 1, columns).round().astype(int)
+    paths = [training[number] for number in numbers]
+    yield Panel(read_square(paths[0], SIDE), "as it is", anomalous=False)
+    for number, digest in enumerate(fingerprint(paths, cache_dir).digests[1:], start=1):
+        image = read_square(paths[number], SIDE)
+        shown = augmentation.augment(image, digest, number, limits)
+        yield Panel(shown, f"pass {number}", anomalous=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gad_bench.augmentation_sheet", description=str(__doc__)
+    )
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="as for a run: dataset=..., augmentation.probability=1 to see changes alone",
+    )
+    parser.add_argument("--categories", nargs="+", metavar="NAME", help="some categories alone")
+    parser.add_argument("--columns", type=int, default=8, help="images a category (%(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("augmentation.png"), help="the file (%(default)s)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
