@@ -10,7 +10,7 @@ from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.interface import Backbone, Runtime
+from gad_bench.features.interface import Backbone, Extraction, Runtime
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.split import Fold
 from gad_bench.tracking import Tracker
@@ -24,6 +24,7 @@ class Components:
     backbone: Backbone
     blocks: Blocks
     runtime: Runtime
+    extraction: Extraction
     fold: Fold
     augmentation: Augmentation
     detector: Detector

@@ -46,6 +46,7 @@ class Config:
     detector: Any
     combination: Any
     runtime: Any
+    extraction: Any
     tracking: Any
 
 

@@ -50,7 +50,8 @@ def environment(cache: Path, **more: str) -> dict[str, str]:
     """The test's own environment, with this checkout's code and a cache."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept | {"PYTHONPATH": path, "GAD_BENCH_CACHE": str(cache)} | more
+    own = {"PYTHONPATH": path, "GAD_BENCH_CACHE": str(cache), "RAY_AUTH_MODE": "disabled"}
+    return kept | own | more
 
 
 def run_program(folder: Path, env: dict[str, str], *arguments: str) -> Outcome:
