@@ -16,36 +16,35 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
 from gad_bench.components import Components
-from gad_bench.config import register
+from gad_bench.config import compose_config
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.features.interface import Features
-from gad_bench.features.obtain import obtain
-from gad_bench.paths import config_folder
+from gad_bench.features.obtain import FeatureSource
+from gad_bench.features.store import StoredFeatures
 from gad_bench.scoring import score
 from gad_bench.split import Split, split_catalog
+from gad_bench.training import obtain_training
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.15, 0.20)
 
 
 def main() -> None:
     arguments = parse()
-    register()
     parts = {name: build(arguments, name) for name in arguments.covariance}
     config, first = next(iter(parts.values()))
     catalog = first.dataset.catalog(config.category)
-    features = read(catalog, config, first)
+    source = source_of(config, first)
+    features = source.features(list(catalog["path"]))
     table = pd.DataFrame(
         [
             {"covariance": name, "share": share, "auroc": 100 * value}
             for seed in range(arguments.seeds)
             for name, (_, built) in parts.items()
-            for share, value in curve(catalog, features, built, seed)
+            for share, value in curve(catalog, source, features, built, seed)
         ]
     )
     means = table.groupby(["share", "covariance"])["auroc"].agg(["mean", "sem"]).unstack()
@@ -65,26 +64,39 @@ def parse() -> argparse.Namespace:
 
 def build(arguments: argparse.Namespace, covariance: str) -> tuple[DictConfig, Components]:
     overrides = [*arguments.overrides, f"covariance={covariance}", "tracking=none"]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("config", overrides=overrides)
+    config = compose_config(overrides)
     return config, Components.build(config)
 
 
-def read(catalog: pd.DataFrame, config: DictConfig, parts: Components) -> dict[int, Features]:
-    about = {"dataset": parts.dataset.name, "category": config.category, "backbone": "benchmark"}
-    paths = list(catalog["path"])
-    return obtain(paths, parts.backbone, parts.blocks, parts.runtime, config, about=about).blocks
+def source_of(config: DictConfig, parts: Components) -> FeatureSource:
+    return FeatureSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks,
+        runtime=parts.runtime,
+        device=config.device,
+        batch_size=config.batch_size,
+        cache_dir=config.cache_dir,
+        about={"dataset": parts.dataset.name, "category": config.category, "backbone": "benchmark"},
+    )
 
 
 def curve(
-    catalog: pd.DataFrame, features: dict[int, Features], parts: Components, seed: int
+    catalog: pd.DataFrame,
+    source: FeatureSource,
+    features: StoredFeatures,
+    parts: Components,
+    seed: int,
 ) -> list[tuple[float, float]]:
-    left = split_catalog(catalog, parts.fold, max(SHARES), seed).test
+    (most,) = split_catalog(catalog, parts.fold, max(SHARES), seed)
+    limits = parts.dataset.facts(catalog["category"].iloc[0])
     points = []
     for share in SHARES:
-        split = split_catalog(catalog, parts.fold, share, seed)
-        common = Split(train=split.train, validation=split.validation, test=left)
-        scores = score(catalog, features, common, parts.detector, parts.combination)
+        (split,) = split_catalog(catalog, parts.fold, share, seed)
+        common = Split(train=split.train, validation=split.validation, test=most.test)
+        training = obtain_training(catalog, [common], features, source, parts.augmentation, limits)
+        scores = score(
+            catalog, features.blocks, training, common, parts.detector, parts.combination
+        )
         points.append((share, auroc(scores.labels, scores.combined)))
     return points
 

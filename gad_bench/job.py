@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +145,7 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
     failures = [
         read_failure(folder) | {"folder": folder} for folder, o in outcomes if o == "failed"
     ]
-    for failure in failures:
-        _print_failure(failure)
+    _print_failures(failures)
     cut_off = [folder for folder, outcome in outcomes if outcome == "unfinished"]
     for folder in cut_off:
         print(f"unfinished: {folder}: its process ended before it did", file=sys.stderr)
@@ -168,11 +167,18 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
     return status or (FAILED if failures else DONE)
 
 
-def _print_failure(failure: dict[str, Any]) -> None:
-    overrides = " ".join(failure["overrides"])
-    print(f"failed: {failure['folder']}: {overrides}: {failure['error']}", file=sys.stderr)
-    if _wants_traceback():
-        print(failure["traceback"], file=sys.stderr)
+def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
+    """Tell each error once, with the jobs that it ended."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for failure in failures:
+        alike.setdefault(failure["error"], []).append(failure)
+    for error, same in alike.items():
+        print(f"failed: {error}", file=sys.stderr)
+        for failure in same:
+            overrides = " ".join(failure["overrides"])
+            print(f"  job {failure['folder'].name}: {overrides}", file=sys.stderr)
+        if _wants_traceback():
+            print(same[0]["traceback"], file=sys.stderr)
 
 
 def _wants_traceback() -> bool:

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -30,7 +27,6 @@ from gad_bench.tracking import SweepSummary, Tracker
 log = logging.getLogger(__name__)
 
 FAILURE_FILE = "failure.json"
-SWEEPER = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
 Outcome = Literal["finished", "restored", "failed", "unfinished"]
@@ -43,7 +39,6 @@ class Sweep:
     name: str
     folder: Path
     tracker: Tracker
-    asked: int | None = None  # the number of jobs, where it is known from the start
 
     def outcomes(self) -> Iterator[tuple[Path, Outcome]]:
         """Yield each job's folder and what became of the job, in the jobs' order."""
@@ -53,7 +48,11 @@ class Sweep:
 
     def never_started(self) -> int:
         """Return how many jobs left no trace."""
-        return max((self.asked or 0) - sum(1 for _ in self.outcomes()), 0)
+        from gad_bench.report.asked import asked_jobs
+
+        asked_for = self.folder / "multirun.yaml"
+        asked = len(asked_jobs(asked_for)) if asked_for.exists() else 0
+        return max(asked - sum(1 for _ in self.outcomes()), 0)
 
     def close(self) -> None:
         """Record the sweep's outcome where its runs are recorded.
@@ -63,12 +62,13 @@ class Sweep:
         """
         jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
         counts = Counter(jobs.get("outcome", ()))
-        failed = counts["failed"] + counts["unfinished"] + self.never_started()
+        lost = self.never_started()
+        failed = counts["failed"] + counts["unfinished"] + lost
         write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
         tables = self._report() if counts["finished"] + counts["restored"] else []
         summary = SweepSummary(
             metrics={
-                "jobs": len(jobs) + self.never_started(),
+                "jobs": len(jobs) + lost,
                 "jobs_failed": failed,
                 "jobs_restored": counts["restored"],
             },
@@ -111,7 +111,7 @@ class SweepCallback(Callback):
         except UserError as error:  # Hydra swallows any other exception here
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-        _started = Sweep(name, Path(name).absolute(), tracker, _count_jobs(config))
+        _started = Sweep(name, Path(name).absolute(), tracker)
 
 
 def _resolve_choices(config: DictConfig) -> None:
@@ -143,17 +143,6 @@ def read_failure(folder: Path) -> dict[str, Any]:
     """Return what a failed job's failure file says."""
     failure: dict[str, Any] = json.loads((folder / FAILURE_FILE).read_text(encoding="utf-8"))
     return failure
-
-
-def _count_jobs(config: DictConfig) -> int | None:
-    """Return how many jobs Hydra's own sweeper makes of the command; others choose as they go."""
-    if config.hydra.sweeper._target_ != SWEEPER:
-        return None
-    params = config.hydra.sweeper.params or {}
-    lines = [f"{key}={value}" for key, value in params.items()] + config.hydra.overrides.task
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    batches = BasicSweeper.split_arguments(parser.parse_overrides(lines), max_batch_size=None)
-    return sum(len(batch) for batch in batches)
 
 
 def _job(folder: Path, outcome: Outcome) -> dict[str, Any]:

@@ -75,11 +75,13 @@ SAME: dict[str, Any] = {
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
     "figures": False,
+    "resume": True,
     "backbone.name": "{alias}",
     "backbone.weights": "{same_weights}",
     "backbone.seed": 1,
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
+    "dataset.masks": "other",
     "dataset.name": "other",
     "dataset.root": "{same_images}",
     "dataset.hint": "other",
@@ -106,7 +108,11 @@ NEUTRAL_CHOICES = [
     "tracking=none",
 ]
 SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]
-NEVER_LISTED = ("*_target_", "detector.*")  # classes, and what is interpolated from other groups
+NEVER_LISTED = (
+    "*_target_",  # classes
+    "detector.*",  # interpolated from other groups
+    *("dataset.good", "dataset.validation", "dataset.test"),  # which images there are
+)
 FIXED = {  # what a base cannot be without
     "random network": {"backbone.pretrained", "backbone.weights"},
     "network from a file": {"backbone.pretrained"},
@@ -277,7 +283,7 @@ def test_no_choice_of_what_comes_after_the_features_changes_the_key(
 def test_every_group_is_either_neutral_or_looked_at_key_by_key() -> None:
     folders = {path.name for path in config_folder().iterdir() if path.is_dir()}
     neutral = {choice.partition("=")[0] for choice in NEUTRAL_CHOICES}
-    assert folders - {"experiment", "hydra"} == neutral | {*SPEAKING_GROUPS}
+    assert folders - {"experiment", "hydra", "variant"} == neutral | {*SPEAKING_GROUPS}
 
 
 def test_another_category_of_the_same_images_has_the_same_key(workshop: Workshop) -> None:

@@ -51,10 +51,18 @@ def test_one_failed_job_stops_no_other_and_is_named(program: Program) -> None:
     outcome = program(*DEMO, "tracking=none", "covariance=empirical,diagonal,identity")
     assert outcome.status == 2
     assert len(outcome.runs) == 2
-    (line,) = [line for line in outcome.errors.splitlines() if line.startswith("failed: ")]
-    assert "covariance=empirical" in line
-    assert "use covariance=ledoit_wolf" in line
+    lines = outcome.errors.splitlines()
+    (told,) = [number for number, line in enumerate(lines) if line.startswith("failed: ")]
+    assert "use covariance=ledoit_wolf" in lines[told]
+    assert lines[told + 1].startswith("  job 0: ")
+    assert "covariance=empirical" in lines[told + 1]
     assert "Traceback" not in outcome.errors
+
+
+def test_an_error_of_many_jobs_is_told_once(program: Program) -> None:
+    outcome = program(*DEMO, "tracking=none", "covariance=empirical", "fold.index=0,1,2")
+    assert outcome.errors.count("failed: ") == 1
+    assert [f"  job {number}: " in outcome.errors for number in range(3)] == [True] * 3
 
 
 def test_the_runs_nest_under_the_sweeps_own(program: Program) -> None:
