@@ -36,7 +36,7 @@ def test_scores_do_not_depend_on_the_number_of_threads(covariance: str) -> None:
         {"path": "", "split": "train", "label": 0, "defect": "good"}, range(images)
     )
     table.loc[400:, "split"] = "test"
-    split = split_catalog(table, Full(), 0.0, seed=0)
+    (split,) = split_catalog(table, Full(), 0.0, seed=0)
     blocks = {0: np.random.default_rng(0).standard_normal((images, 310)).astype(np.float32)}
     training = Training(blocks, split.train, np.arange(images))
     register()
