@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,31 @@ def test_a_launcher_that_is_not_installed_names_the_extra(
     monkeypatch.setitem(sys.modules, target.rpartition(".")[0], None)
     with pytest.raises(UserError, match=rf"pip install 'gad-bench\[{extra}\]'"):
         require_launcher(target)
+
+
+def test_slurm_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs gad-bench[slurm]")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no srun: start the sweep on a node"):
+        require_launcher(launcher_config("hydra/launcher=submitit_slurm").launcher._target_)
+
+
+def test_slurm_is_given_the_presets_resources_and_threads(tmp_path: Path) -> None:
+    """`sbatch` is a stand-in that takes the script, for no Slurm is at hand."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs gad-bench[slurm]")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, body in (("srun", ""), ("sbatch", f'cp "${{@: -1}}" {tmp_path}/script; exit 1')):
+        (tools / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tools / name).chmod(0o755)
+    env = environment(tmp_path / "cache", PATH=f"{tools}:{os.environ['PATH']}")
+    sweep = [*SWEEP, "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]
+    outcome = run_program(tmp_path / "work", env, *sweep, "fold.index=0,1,2")
+    assert outcome.status == 1
+    script = (tmp_path / "script").read_text()
+    for line in ("--cpus-per-task=4", "--mem=16GB", "--partition=gpu", "--array=0-2%3"):
+        assert f"#SBATCH {line}" in script
+    assert "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK" in script
 
 
 def test_a_missing_extra_ends_a_sweep_before_it_starts(
