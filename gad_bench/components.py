@@ -12,7 +12,7 @@ from gad_bench.data.catalog import Dataset
 from gad_bench.errors import UserError
 from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.interface import Backbone, Runtime
+from gad_bench.features.interface import Backbone, Extraction, Runtime
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.localisation import Localisation, NoLocalisation
 from gad_bench.split import Fold
@@ -27,6 +27,7 @@ class Components:
     backbone: Backbone
     blocks: Blocks
     runtime: Runtime
+    extraction: Extraction
     fold: Fold
     augmentation: Augmentation
     detector: Detector

@@ -49,6 +49,7 @@ class Config:
     localisation: Any
     explanation: Any
     runtime: Any
+    extraction: Any
     tracking: Any
 
 

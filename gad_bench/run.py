@@ -51,6 +51,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         backbone=parts.backbone,
         blocks=parts.blocks,
         runtime=parts.runtime,
+        extraction=parts.extraction,
         device=config.device,
         batch_size=config.batch_size,
         cache_dir=config.cache_dir,

@@ -103,6 +103,7 @@ NEUTRAL_CHOICES = [
     "covariance=diagonal",
     "detector=knn",
     "explanation=components",
+    "extraction=ray",
     "fold=full",
     "localisation=mahalanobis",
     "normalisation=l2",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -58,3 +59,42 @@ class Runtime(Protocol):
 
     def compile(self, module: nn.Module, image_size: int, device: str) -> Model:
         """Make the module ready to run on the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What makes features of images, and how.
+
+    Attributes:
+        backbone: the network.
+        runtime: what carries it out.
+        deepest: the last block that is wanted.
+        batch_size: images a pass.
+        device: where.
+    """
+
+    backbone: Backbone
+    runtime: Runtime
+    deepest: int
+    batch_size: int
+    device: str
+
+
+class Extraction(Protocol):
+    """Where images are read and go through a backbone."""
+
+    def extract(
+        self, images: Sequence[Callable[[], Pixels]], work: Work
+    ) -> Iterator[tuple[Features, ...]]:
+        """Yield the features of images, in order, a batch at a time.
+
+        Args:
+            images: calls that each read one, uint8 [S, S, 3] RGB.
+            work: what makes features of them.
+
+        Yields:
+            A tuple of float32 [batch, D_i], one per block 0..deepest.
+
+        Raises:
+            UserError: names the image that cannot be read, or what is wrong with the backbone.
+        """
