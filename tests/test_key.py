@@ -91,6 +91,9 @@ SAME: dict[str, Any] = {
     "fold.n_splits": 4,
     "fold.seed": 1,
     "runtime.tf32": True,  # for GPUs alone
+    "threshold.fpr": 0.1,
+    "threshold.methods": ["gaussian"],
+    "threshold.required": True,
     "tracking.uri": "sqlite:///other.db",
     "tracking.experiment": "other",
 } | CHANGES_OF_AUGMENTATION
@@ -103,6 +106,7 @@ NEUTRAL_CHOICES = [
     "fold=full",
     "normalisation=l2",
     "reduction=pca",
+    "threshold=conformal",
     "tracking=none",
 ]
 SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]

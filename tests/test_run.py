@@ -31,6 +31,7 @@ FILES = {
     "histogram.png",
     "blocks.png",
     "contact_sheet.png",
+    "calibration.png",
 }
 DEMO = ["experiment=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3"]
 
@@ -166,6 +167,7 @@ def test_a_run_leaves_its_files(program: Program) -> None:
         *("path", "label", "defect"),
         *(f"block_{block}" for block in range(6)),
         "score",
+        "p_value",
     ]
     assert len(outcome.scores) == outcome.metrics["images_test"] == 6 + 4 * 3
     assert outcome.metrics["images_train"] == 16

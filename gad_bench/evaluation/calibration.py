@@ -107,7 +107,7 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
         _draw(axes, panel)
         axes.axvline(wanted, color=INK, linewidth=0.7, linestyle="--")
     images = panels[0].curves[0].images
-    note = f"{images} good test images; band: 95 % interval of the measured rate; dashed: wanted"
+    note = f"{images} good test images; band: 95 % interval; diagonal: as promised; dashed: wanted"
     figure.supxlabel(note, fontsize=8, color=INK)
     return figure
 
@@ -164,7 +164,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.plot(PROMISED, curve.measured, color=curve.colour, label=curve.name)
     _set_square_root(axes)
     axes.set_title(panel.title, fontsize=11)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(loc="best", fontsize=8, framealpha=1, edgecolor="none")
 
 
 def _set_square_root(axes: Axes) -> None:
