@@ -95,6 +95,10 @@ def test_the_promise_holds_over_draws_and_the_rate_varies_as_its_interval_says()
     assert np.mean((rates > low) & (rates < high)) == pytest.approx(0.95, abs=0.015)
 
 
+def test_all_flagged_is_certain() -> None:
+    assert Calibration.of([1.0, 2.0]).rate_interval(1.0) == (1, 1)
+
+
 def test_a_calibration_is_kept_as_json() -> None:
     calibration = Calibration.of([3.0, 1.0, 2.5])
     kept = json.loads(json.dumps(asdict(calibration)))
