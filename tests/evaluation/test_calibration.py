@@ -48,7 +48,7 @@ def test_the_lines_are_the_measured_rates() -> None:
 def test_folds_are_drawn_as_one_with_the_band_of_one_test_set() -> None:
     folds = [fold(number) for number in range(3)]
     combined, block = calibration_panels(BOTH, folds, rows(*folds))
-    assert combined.calibration is None
+    assert block.calibration is None
     assert [curve.name for curve in block.curves] == [
         "cross-conformal, 117 held out",
         "Gaussian (chi-square)",
@@ -65,6 +65,13 @@ def test_the_range_of_split_conformal_is_drawn_about_its_promise(held_out: int) 
     assert (low <= high).all()
     half = np.searchsorted(PROMISED, 0.5)
     assert low[half] < 0.5 < high[half]
+
+
+def test_the_worst_case_of_cross_conformal_is_drawn_above_its_promise() -> None:
+    folds = [fold(number) for number in range(3)]
+    axes = draw_panels(calibration_panels(BOTH, folds, rows(*folds)), 0.1).axes[0]
+    worst = line(axes, "bound that always holds")
+    np.testing.assert_allclose(worst, np.minimum(1, 2 * (PROMISED * 118 + 2) / 120))
 
 
 def test_the_figure_can_be_read() -> None:
