@@ -10,6 +10,7 @@ from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.errors import UserError
+from gad_bench.evaluation import Threshold
 from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Extraction, Runtime
@@ -34,6 +35,7 @@ class Components:
     combination: Combination
     localisation: Localisation
     explanation: Explanation
+    threshold: Threshold
     tracking: Tracker
 
     @classmethod

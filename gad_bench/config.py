@@ -48,6 +48,7 @@ class Config:
     combination: Any
     localisation: Any
     explanation: Any
+    threshold: Any
     runtime: Any
     extraction: Any
     tracking: Any

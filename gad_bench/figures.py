@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.evaluation import Scores
+from gad_bench.evaluation import Scores, Threshold
 from gad_bench.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = 6
 THUMBNAIL = 180  # pixels
@@ -41,8 +44,33 @@ def draw_figures(
         "contact_sheet": figures.draw_contact_sheet(_extremes(tested, scores)),
     }
     for name, figure in drawn.items():
-        with whole_file(output / f"{name}.png") as file:
-            figure.savefig(file, format="png", pil_kwargs={"compress_level": QUICK})
+        _save(figure, output / f"{name}.png")
+
+
+def draw_calibration(
+    output: Path,
+    threshold: Threshold,
+    folds: Sequence[Scores],
+    tested: Sequence[NDArray[np.intp]],
+) -> None:
+    """Draw calibration.png, if any false positive rate is promised.
+
+    Args:
+        output: the folder.
+        threshold: the wanted rate, and the methods that promise it.
+        folds: the folds' scores.
+        tested: of each fold's scores the images, in rising order.
+    """
+    from gad_bench.evaluation import calibration
+
+    panels = calibration.calibration_panels(threshold, folds, tested)
+    if panels:
+        _save(calibration.draw_panels(panels, threshold.fpr), output / "calibration.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with whole_file(path) as file:
+        figure.savefig(file, format="png", pil_kwargs={"compress_level": QUICK})
 
 
 def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:

@@ -16,7 +16,10 @@ from gad_bench.features.obtain import FeatureSource
 from gad_bench.localisation import NoLocalisation
 from gad_bench.split import Split
 
-MODEL = ("normalisation", "reduction", "covariance", "detector", "combination", "localisation")
+MODEL = (
+    *("normalisation", "reduction", "covariance", "detector"),
+    *("combination", "localisation", "threshold"),
+)
 
 
 def result_key(
@@ -42,6 +45,7 @@ def result_key(
         "masks": _masks(parts, catalog, source),
         "defects": list(catalog["defect"]),
         "fitted": [split.train.tolist() for split in splits],
+        "held_out": [split.validation.tolist() for split in splits],
         "tested": [split.test.tolist() for split in splits],
         "passes": parts.augmentation.passes,
         "augmentation": dict(parts.augmentation.facts(category)),

@@ -21,11 +21,12 @@ RESTORED_FILE = "restored"  # marks the folder of a run whose files come from an
 
 
 def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """Return a row per test image: path, label, defect, a column per block, score."""
+    """Return a row per test image: path, label, defect, a column per block, score and p_value."""
     table = tested[["path", "label", "defect"]].reset_index(drop=True)
     for block, values in scores.blocks.items():
         table[f"block_{block}"] = values
-    return table.assign(score=scores.combined)
+    table["score"] = scores.combined
+    return table if scores.p_values is None else table.assign(p_value=scores.p_values)
 
 
 def _folds_table(tested: Sequence[pd.DataFrame], folds: Sequence[Scores]) -> pd.DataFrame:
@@ -61,6 +62,22 @@ def announce(name: str, metrics: Mapping[str, Any]) -> None:
         100 * metrics["auroc_ci_high"],
         best.removeprefix("auroc_block_"),
         100 * blocks[best],
+    )
+
+
+def announce_rates(metrics: Mapping[str, Any]) -> None:
+    """Tell what the wanted false positive rate came to, where images were held out for it."""
+    if "fpr_conformal" not in metrics:
+        return
+    log.info(
+        "threshold for %g %% false alarms: %.1f %% [%.1f, %.1f] of the good test images flagged, "
+        "%.1f %% [%.1f, %.1f] of the anomalous",
+        100 * metrics["fpr_wanted"],
+        *(
+            100 * metrics[f"{rate}_conformal{end}"]
+            for rate in ("fpr", "tpr")
+            for end in ("", "_ci_low", "_ci_high")
+        ),
     )
 
 

@@ -13,13 +13,19 @@ from omegaconf import DictConfig
 from gad_bench.components import Components
 from gad_bench.config import check
 from gad_bench.describe import describe, run_tags
-from gad_bench.evaluation import average_folds, evaluate, evaluate_folds
+from gad_bench.evaluation import average_folds, evaluate, evaluate_folds, working_points
 from gad_bench.features.obtain import FeatureSource
-from gad_bench.figures import draw_figures
+from gad_bench.figures import draw_calibration, draw_figures
 from gad_bench.key import result_key
 from gad_bench.localisation_figure import draw_localisation
 from gad_bench.localise import localise
-from gad_bench.results import announce, announce_restored, point_the_way, write_results
+from gad_bench.results import (
+    announce,
+    announce_rates,
+    announce_restored,
+    point_the_way,
+    write_results,
+)
 from gad_bench.scoring import fit_blocks, score
 from gad_bench.split import split_catalog
 from gad_bench.tracking import DatasetInput
@@ -46,6 +52,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
     if len(splits) > 1:
         parts.require_one_fold()
+    parts.threshold.require_held_out([len(split.validation) for split in splits])
     tags = run_tags(config, parts.fold)
     source = FeatureSource(
         backbone=parts.backbone,
@@ -75,6 +82,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         seconds_fit = time.perf_counter() - started
 
         localised = localise(config, parts, catalog, splits[0])
+        tested = [split.test for split in splits]
+        points = working_points(parts.threshold, scores, tested)
         metrics = evaluate_folds(scores, seed=config.seed) | {
             "images_train": int(np.median([len(split.train) for split in splits])),
             "images_test": int(np.median([len(split.test) for split in splits])),
@@ -82,9 +91,10 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             "seconds_fit": seconds_fit,
             "cache_hit": features.cache_hit and training.cache_hit,
             **(localised.metrics if localised else {}),
+            **points.metrics,
         }
-        tested = [split.test for split in splits]
-        write_results(output, config, [catalog.iloc[rows] for rows in tested], scores, metrics)
+        tables = [catalog.iloc[rows] for rows in tested]
+        write_results(output, config, tables, points.scores, metrics)
         if config.figures:
             shown, rows = average_folds(scores, tested)
             draw_figures(output, catalog.iloc[rows], shown, evaluate(shown, seed=config.seed))
@@ -92,6 +102,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
                 draw_localisation(output, localised, shown)
             fitted = partial(fit_blocks, parts.detector, training, splits[0])
             parts.explanation.draw(output, catalog.iloc[rows], features.blocks, rows, shown, fitted)
+            draw_calibration(output, parts.threshold, scores, tested)
         images = DatasetInput(
             name=f"{parts.dataset.name}/{config.category}",
             source=os.path.commonpath(list(catalog["path"])),
@@ -100,5 +111,6 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         tracked.log(metrics, images, output)
     announce(description.name, metrics)
     if sweep is None:
+        announce_rates(metrics)
         point_the_way(output, features.path, metrics, parts.tracking.viewer)
     return float(metrics["auroc"])

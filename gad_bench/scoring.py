@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from gad_bench.errors import UserError
-from gad_bench.evaluation import Scores
+from gad_bench.evaluation import HeldOut, Scores
 from gad_bench.features.interface import Features
 from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
@@ -26,7 +28,7 @@ def score(
     detector: Detector,
     combination: Combination,
 ) -> Scores:
-    """Fit a detector per block on the training vectors and score the split's test rows.
+    """Fit a detector per block on the training vectors; score the split's test and validation rows.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
@@ -40,26 +42,48 @@ def score(
         columns = [_score(fitted[block], values, rows) for block, values in blocks.items()]
         return np.column_stack(columns)
 
+    rows = np.concatenate([split.test, split.validation])
+
     def score_as_one() -> Vector:
         name = "all blocks as one vector"
         samples = Samples(_side_by_side(training.blocks), training.rows(split))
         together = _fit(detector, name, samples)
-        return _score(together, _side_by_side(features), split.test)
+        return _score(together, _side_by_side(features), rows)
 
-    tested = scores_of(features, split.test)
+    scored = scores_of(features, rows)
     evidence = Evidence(
-        scores=tested,
+        scores=scored,
         fitted_scores=lambda: scores_of(training.blocks, training.rows(split)),
         score_as_one=score_as_one,
     )
+    blocks = dict(zip(features, scored.T, strict=True))
+    return _parted(catalog, split, fitted, blocks, combination.combine(evidence))
+
+
+def _parted(
+    catalog: pd.DataFrame,
+    split: Split,
+    fitted: Mapping[int, FittedDetector],
+    blocks: Mapping[int, Vector],
+    combined: Vector,
+) -> Scores:
+    """Part the scores of the test rows from those of the validation rows, which follow them."""
+    count = len(split.test)
+    held_out = HeldOut(
+        images=split.validation,
+        blocks={block: values[count:] for block, values in blocks.items()},
+        combined=combined[count:],
+    )
+    dimensions = {block: model.dimension for block, model in fitted.items()}
+    samples = {block: model.samples for block, model in fitted.items()}
     return Scores(
         labels=catalog["label"].to_numpy()[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
-        blocks=dict(zip(features, tested.T, strict=True)),
-        combined=combination.combine(evidence),
-        dimensions={
-            block: model.dimension for block, model in fitted.items() if model.dimension is not None
-        },
+        blocks={block: values[:count] for block, values in blocks.items()},
+        combined=combined[:count],
+        dimensions={block: known for block, known in dimensions.items() if known is not None},
+        samples={block: known for block, known in samples.items() if known is not None},
+        held_out=held_out if len(split.validation) else None,
     )
 
 

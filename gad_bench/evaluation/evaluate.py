@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,21 @@ from gad_bench.evaluation.sigma import rates_at_sigma
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The scores of good images that the fit did not see.
+
+    Attributes:
+        images: [images], their rows in the catalog.
+        blocks: float64 [images] by block, by the same detectors as the test set's.
+        combined: float64 [images], the image's score.
+    """
+
+    images: NDArray[np.integer]
+    blocks: Mapping[int, NDArray[np.float64]]
+    combined: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """The scores of a test set.
 
@@ -29,6 +44,11 @@ class Scores:
         blocks: float64 [images] by block, higher is more anomalous.
         combined: float64 [images], the image's score.
         dimensions: degrees of freedom by block, where a block's score is a Mahalanobis distance.
+        samples: the number of fitted vectors by block, where that distance is by their unshrunk
+            covariance.
+        held_out: the scores of the images held out, where there are any.
+        p_values: float64 [images], where images held out give them; NaN for an image that some
+            fold does not test.
     """
 
     labels: NDArray[np.integer]
@@ -36,6 +56,9 @@ class Scores:
     blocks: Mapping[int, NDArray[np.float64]]
     combined: NDArray[np.float64]
     dimensions: Mapping[int, int]
+    samples: Mapping[int, int] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    p_values: NDArray[np.float64] | None = None
 
 
 def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:

@@ -37,7 +37,7 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
     The areas under the lines are the AUROC and the average precision.
     """
-    figure, (roc, recall) = _figure(1, 2, size=(9, 5.1))
+    figure, (roc, recall) = new_figure(1, 2, size=(9, 5.1))
     roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
@@ -60,7 +60,7 @@ def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
     """
     best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
-    figure, (combined, single) = _figure(1, 2, size=(9, 3.8))
+    figure, (combined, single) = new_figure(1, 2, size=(9, 3.8))
     _histogram(combined, scores, scores.combined)
     combined.set(xlabel="score, blocks combined", ylabel="test images")
     _histogram(single, scores, scores.blocks[best])
@@ -73,7 +73,7 @@ def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
 def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
     """Draw the AUROC of each block, and of all combined with its confidence interval."""
-    figure, axes = _figure(1, 1, size=(max(4.5, 0.6 * len(blocks) + 2), 3.6))
+    figure, axes = new_figure(1, 1, size=(max(4.5, 0.6 * len(blocks) + 2), 3.6))
     values = [100 * float(metrics[f"auroc_block_{block}"]) for block in blocks]
     positions = range(len(blocks) + 1)
     axes.bar(positions[:-1], values, color=GOOD, width=0.7)
@@ -122,7 +122,7 @@ def _place(axes: Axes, panel: Panel, left: float, top: float) -> None:
     axes.text(middle, bottom - height * scale - GAP, panel.title, ha="center", size=7, color=colour)
 
 
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
     """Make a figure without pyplot, which would keep it and ask for a display."""
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

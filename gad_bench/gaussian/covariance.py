@@ -76,7 +76,9 @@ class Empirical:
                 f"covariance=empirical: of the {samples.dimension} features {reason}, "
                 "which gives a singular matrix: use covariance=ledoit_wolf or reduction=pca"
             )
-        return TriangularMahalanobis(mean=samples.mean, triangle=factor.triangle)
+        return TriangularMahalanobis(
+            mean=samples.mean, triangle=factor.triangle, samples=samples.count
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

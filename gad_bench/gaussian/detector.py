@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gad_bench.errors import UserError
-from gad_bench.gaussian.metric import Metric
+from gad_bench.gaussian.metric import Metric, TriangularMahalanobis
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation
 from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
@@ -24,6 +24,10 @@ class FittedDetector(Protocol):
     @property
     def dimension(self) -> int | None:
         """Degrees of freedom where the score is a Mahalanobis distance, else None."""
+
+    @property
+    def samples(self) -> int | None:
+        """Their number where the covariance is their maximum likelihood estimate, else None."""
 
     def score(self, features: ArrayLike) -> Vector:
         """Return a score [vectors] of vectors [vectors, dim], higher is more anomalous."""
@@ -53,6 +57,11 @@ class FittedMetric:
     def dimension(self) -> int | None:
         """Degrees of freedom where the score is a Mahalanobis distance, else None."""
         return self.metric.dimension
+
+    @property
+    def samples(self) -> int | None:
+        """Their number where the covariance is their maximum likelihood estimate, else None."""
+        return self.metric.samples if isinstance(self.metric, TriangularMahalanobis) else None
 
     def score(self, features: ArrayLike) -> Vector:
         """Return the distance [vectors] of vectors [vectors, dim].

@@ -64,10 +64,12 @@ class TriangularMahalanobis:
     Attributes:
         mean: m [dim].
         triangle: R [dim, dim], upper triangular.
+        samples: their number, where S is their maximum likelihood covariance and nothing else.
     """
 
     mean: Vector
     triangle: Matrix
+    samples: int | None = None
 
     @property
     def dimension(self) -> int:
