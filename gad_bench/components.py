@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from omegaconf import DictConfig
@@ -16,7 +17,7 @@ from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Extraction, Runtime
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.localisation import Localisation, NoLocalisation
-from gad_bench.split import Fold
+from gad_bench.split import Fold, Split
 from gad_bench.tracking import Tracker
 
 
@@ -47,15 +48,16 @@ class Components:
         """
         return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
-    def require_one_fold(self) -> None:
-        """Refuse several folds in one run where a part knows only one model.
+    def require_possible(self, splits: Sequence[Split]) -> None:
+        """Refuse what the folds do not admit, before anything is extracted.
 
         Raises:
-            UserError: there is such a part.
+            UserError: a part knows only one model, or needs images that are held out.
         """
+        self.threshold.require_held_out([len(split.validation) for split in splits])
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
         for group, none in single.items():
-            if not isinstance(getattr(self, group), none):
+            if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
                     f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
                 )

@@ -36,6 +36,7 @@ class Config:
     cache_dir: str
     figures: bool
     resume: bool
+    save: str | None
     backbone: Any
     blocks: Any
     dataset: Any

@@ -36,19 +36,17 @@ def score(
     check_finite(catalog, features)
     if training.blocks is not features:
         check_finite(catalog.iloc[training.images], training.blocks)
-    fitted = fit_blocks(detector, training, split)
+    fitted = fit_blocks(training, split, detector)
 
     def scores_of(blocks: dict[int, Features], rows: Rows) -> Matrix:
-        columns = [_score(fitted[block], values, rows) for block, values in blocks.items()]
+        columns = [score_rows(fitted[block], values, rows) for block, values in blocks.items()]
         return np.column_stack(columns)
 
     rows = np.concatenate([split.test, split.validation])
 
     def score_as_one() -> Vector:
-        name = "all blocks as one vector"
-        samples = Samples(_side_by_side(training.blocks), training.rows(split))
-        together = _fit(detector, name, samples)
-        return _score(together, _side_by_side(features), rows)
+        together = fit_as_one(training, split, detector)
+        return score_rows(together, side_by_side(features), rows)
 
     scored = scores_of(features, rows)
     evidence = Evidence(
@@ -87,8 +85,8 @@ def _parted(
     )
 
 
-def fit_blocks(detector: Detector, training: Training, split: Split) -> dict[int, FittedDetector]:
-    """Fit a detector per block on the training vectors of a fold.
+def fit_blocks(training: Training, split: Split, detector: Detector) -> dict[int, FittedDetector]:
+    """Fit a detector per block on the vectors that a fold fits.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
@@ -97,6 +95,16 @@ def fit_blocks(detector: Detector, training: Training, split: Split) -> dict[int
         block: _fit(detector, f"block {block}", training.samples(block, split))
         for block in training.blocks
     }
+
+
+def fit_as_one(training: Training, split: Split, detector: Detector) -> FittedDetector:
+    """Fit one detector on all blocks' features as one vector.
+
+    Raises:
+        UserError: the features admit no fit.
+    """
+    samples = Samples(side_by_side(training.blocks), training.rows(split))
+    return _fit(detector, "all blocks as one vector", samples)
 
 
 def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
@@ -114,7 +122,8 @@ def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
             )
 
 
-def _side_by_side(blocks: dict[int, Features]) -> Features:
+def side_by_side(blocks: Mapping[int, Features]) -> Features:
+    """Return all blocks' features as one vector an image [images, dim]."""
     return np.concatenate(list(blocks.values()), axis=1)
 
 
@@ -125,7 +134,7 @@ def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
         raise UserError(f"{name}: {error}") from error
 
 
-def _score(fitted: FittedDetector, values: Features, rows: Rows) -> Vector:
+def score_rows(fitted: FittedDetector, values: Features, rows: Rows) -> Vector:
     """Score rows, so many at once that their copies take little memory."""
     starts = range(0, len(rows), ROWS_AT_ONCE)
     return np.concatenate(

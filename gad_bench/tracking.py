@@ -61,6 +61,9 @@ class TrackedRun(Protocol):
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
         """Record a finished run: its metrics, its images and the files in a folder."""
 
+    def log_detector(self, folder: Path) -> None:
+        """Record the run's saved detector as a model that can be served."""
+
 
 class Tracker(Protocol):
     """Where runs are recorded."""
@@ -94,6 +97,9 @@ class NoTracking:
         yield self
 
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
+        """Record nothing."""
+
+    def log_detector(self, folder: Path) -> None:
         """Record nothing."""
 
     def restore(self, description: Description, output: Path) -> bool:  # noqa: ARG002
@@ -229,6 +235,13 @@ class MLflowRun:
             _log_metrics(self.client, self.run_id, metrics)
             _log_dataset(self.client, self.run_id, dataset)
             self.client.log_artifacts(self.run_id, str(files))
+
+    def log_detector(self, folder: Path) -> None:
+        """Record the run's saved detector as a model that can be served."""
+        from gad_bench.deploy.served import log_detector
+
+        with _recording(folder):
+            log_detector(folder, self.client.tracking_uri, self.run_id)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -45,7 +45,23 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         UserError: the file is missing, empty, damaged, cut short or not such an image.
     """
-    image = _decode(path)
+    return decode_image(_read_bytes(Path(path)), str(path))
+
+
+def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode an image file's content as RGB.
+
+    Args:
+        content: of the file.
+        name: for the error.
+
+    Returns:
+        uint8 array of shape [height, width, 3].
+
+    Raises:
+        UserError: it is damaged, cut short or not such an image.
+    """
+    image = _decode_bytes(content, name)
     return (image if image.dtype == np.uint8 else image >> 8).astype(np.uint8, copy=False)
 
 
@@ -116,8 +132,14 @@ def _read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _decode(path: str | Path) -> NDArray[Any]:
+    return _decode_bytes(_read_bytes(Path(path)), str(path))
+
+
+def _decode_bytes(content: bytes, path: str) -> NDArray[Any]:
     """Decode as BGR and swap: OpenCV 5.0.0 returns garbage for a 16-bit TIFF asked for as RGB."""
-    encoded = np.frombuffer(_read_bytes(Path(path)), np.uint8)
+    if not content:
+        raise UserError(f"{path} is empty: replace it or take it out of the data set")
+    encoded = np.frombuffer(content, np.uint8)
     try:
         image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error as error:  # too many pixels, among others
@@ -132,9 +154,6 @@ def _decode(path: str | Path) -> NDArray[Any]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    if not content:
-        raise UserError(f"{path} is empty: replace it or take it out of the data set")
-    return content

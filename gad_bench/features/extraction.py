@@ -75,9 +75,13 @@ class Here:
 
 def read_square(path: str, size: int) -> Pixels:
     """Read an image and resize it straight to a square, as the paper does: uint8 [S, S, 3] RGB."""
+    return resize_square(read_image(path), size)
+
+
+def resize_square(image: Pixels, size: int) -> Pixels:
+    """Resize an image uint8 [height, width, 3] straight to a square."""
     import cv2
 
-    image = read_image(path)
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

@@ -57,7 +57,7 @@ class TimmBackbone:
         Raises:
             UserError: timm does not know the name, or the weights are not to be had.
         """
-        file = self._weights_file()
+        file = self.weights_file()
         origin = {"seed": self.seed} if file is None else {"weights": weights.digest(file)}
         return {
             "architecture": f"timm/{self._architecture}",
@@ -103,17 +103,12 @@ class TimmBackbone:
             blocks = TappedModules(network, self.taps[: deepest + 1])
         return BlockMaps(blocks, self._mean(), self._std()).eval()
 
-    @property
-    def _architecture(self) -> str:
-        return self.name.partition(".")[0]
+    def weights_file(self) -> Path | None:
+        """Return the checkpoint, None for random weights.
 
-    def _mean(self) -> list[float]:
-        return [float(x) for x in self.mean or _pretrained_values(self.name)["mean"]]
-
-    def _std(self) -> list[float]:
-        return [float(x) for x in self.std or _pretrained_values(self.name)["std"]]
-
-    def _weights_file(self) -> Path | None:
+        Raises:
+            UserError: it is not to be had.
+        """
         if self.weights is not None:
             return weights.local_file(self.weights)
         if not self.pretrained:
@@ -125,9 +120,19 @@ class TimmBackbone:
             return weights.download_hub_file(repository)
         return cached
 
+    @property
+    def _architecture(self) -> str:
+        return self.name.partition(".")[0]
+
+    def _mean(self) -> list[float]:
+        return [float(x) for x in self.mean or _pretrained_values(self.name)["mean"]]
+
+    def _std(self) -> list[float]:
+        return [float(x) for x in self.std or _pretrained_values(self.name)["std"]]
+
     def _network(self) -> nn.Module:
         _check_name(self.name)
-        file = self._weights_file()
+        file = self.weights_file()
         if file is None:
             return _random_network(self.name, self.seed, self._size_option())
         return _loaded_network(self.name, file, self._size_option())

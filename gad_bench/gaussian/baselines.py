@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +15,99 @@ from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
 
 
-@dataclass(frozen=True)
-class Score:
+class Score(ABC):
     """A score that is no Mahalanobis distance."""
 
-    function: Callable[[Matrix], Vector]
+    dimension = None  # no Mahalanobis distance
 
-    @property
-    def dimension(self) -> None:
-        """No Mahalanobis distance."""
+    @abstractmethod
+    def distance(self, features: Matrix) -> Vector:
+        """Return the score [vectors] of vectors [vectors, dim]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupportVectors(Score):
+    """offset - sum over the support vectors of weight exp(-gamma |x - v|^2).
+
+    Attributes:
+        vectors: v [support vectors, dim].
+        weights: [support vectors].
+        gamma: of the kernel.
+        offset: the decision's.
+    """
+
+    vectors: Matrix
+    weights: Vector
+    gamma: float
+    offset: float
 
     def distance(self, features: Matrix) -> Vector:
-        """Return the score [vectors]."""
-        return np.asarray(self.function(features), dtype=np.float64)
+        """Return minus the decision function [vectors]."""
+        from sklearn.metrics.pairwise import rbf_kernel
+
+        return self.offset - rbf_kernel(features, self.vectors, self.gamma) @ self.weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestSamples(Score):
+    """The mean Euclidean distance from the nearest samples.
+
+    Attributes:
+        samples: [samples, dim].
+        k: how many of them.
+    """
+
+    samples: Matrix
+    k: int
+
+    def distance(self, features: Matrix) -> Vector:
+        """Return the mean distance [vectors]."""
+        distances: Matrix = self._model.kneighbors(features)[0]
+        return distances.mean(axis=1)
+
+    @cached_property
+    def _model(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
+        from sklearn.neighbors import NearestNeighbors
+
+        return NearestNeighbors(n_neighbors=self.k).fit(self.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelSum(Score):
+    """Minus the logarithm of the density by a Gaussian kernel around each sample.
+
+    Attributes:
+        samples: [samples, dim].
+        bandwidth: the kernel's standard deviation.
+    """
+
+    samples: Matrix
+    bandwidth: float
+
+    def distance(self, features: Matrix) -> Vector:
+        """Return minus the logarithm of the density [vectors]."""
+        return -np.asarray(self._model.score_samples(features), np.float64)
+
+    @cached_property
+    def _model(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
+        from sklearn.neighbors import KernelDensity
+
+        return KernelDensity(bandwidth=self.bandwidth).fit(self.samples)
+
+
+@dataclass(frozen=True)
+class Forest(Score):
+    """How few splits isolate a vector, by scikit-learn's trees.
+
+    Attributes:
+        model: scikit-learn's `IsolationForest`, fitted.
+    """
+
+    model: Any
+
+    def distance(self, features: Matrix) -> Vector:
+        """Return minus scikit-learn's score [vectors]."""
+        return -np.asarray(self.model.score_samples(features), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +131,12 @@ class OneClassSVM(MetricDetector):
         from sklearn import svm
 
         model = svm.OneClassSVM(kernel="rbf", gamma="scale", nu=self.nu).fit(samples.values)
-        return Score(lambda features: -model.decision_function(features))
+        return SupportVectors(
+            vectors=model.support_vectors_,
+            weights=model.dual_coef_[0],
+            gamma=float(model._gamma),  # what "scale" came to
+            offset=-float(model.intercept_[0]),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +161,10 @@ class NearestNeighbours(MetricDetector):
         Raises:
             UserError: there are fewer of them than neighbours.
         """
-        from sklearn.neighbors import NearestNeighbors
-
         values = samples.values
         if len(values) < self.k:
             raise UserError(f"detector.k={self.k} exceeds the {len(values)} samples: lower it")
-        model = NearestNeighbors(n_neighbors=self.k).fit(values)
-        return Score(lambda features: model.kneighbors(features)[0].mean(axis=1))
+        return NearestSamples(samples=values, k=self.k)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,15 +189,12 @@ class KernelDensity(MetricDetector):
         Raises:
             UserError: the samples do not vary.
         """
-        from sklearn import neighbors
-
         if samples.total_variance == 0:
             raise UserError(f"{samples.count} samples that do not vary have no density")
         deviation = np.sqrt(samples.total_variance / samples.dimension)
         rule = samples.count ** (-1 / (samples.dimension + 4))
-        model = neighbors.KernelDensity(bandwidth=self.bandwidth * deviation * rule)
-        model.fit(samples.values)
-        return Score(lambda features: -model.score_samples(features))
+        bandwidth = float(self.bandwidth * deviation * rule)
+        return KernelSum(samples=samples.values, bandwidth=bandwidth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,4 +221,4 @@ class IsolationForest(MetricDetector):
 
         model = ensemble.IsolationForest(n_estimators=self.trees, random_state=self.seed)
         model.fit(samples.values)
-        return Score(lambda features: -model.score_samples(features))
+        return Forest(model)

@@ -1,0 +1,251 @@
+"""A saved detector, ready to score images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gad_bench.data.images import decode_image
+from gad_bench.deploy.encoding import decode
+from gad_bench.deploy.folder import read_folder, weights_beside
+from gad_bench.deploy.rule import DecisionRule
+from gad_bench.errors import UserError
+from gad_bench.features.extraction import READING, extract, read_square, resize_square
+from gad_bench.features.interface import Backbone, Pixels, Runtime
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.gaussian.statistics import Matrix, Vector
+
+log = logging.getLogger(__name__)
+
+Image = str | Path | bytes | NDArray[np.uint8]
+"""A file, a file's content, or uint8 [height, width, 3] RGB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """What a detector's file holds: all that it takes from pixels to a decision."""
+
+    backbone: Backbone
+    runtime: Runtime
+    model: FittedModel
+    rule: DecisionRule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a detector says of images.
+
+    Attributes:
+        images: of each image its path, or its number where it was no file.
+        blocks: the blocks' scores [images] by block, higher is more anomalous.
+        scores: the images' [images].
+        p_values: how probable a good image with such a score or a higher one is [images]; None
+            where the run held no image out.
+        threshold: the score beyond which an image is called anomalous; None for no decision.
+        unreadable: of each image that was passed over, why.
+    """
+
+    images: Sequence[str]
+    blocks: Mapping[int, Vector]
+    scores: Vector
+    p_values: Vector | None
+    threshold: float | None
+    unreadable: Mapping[str, str]
+
+    @property
+    def anomalous(self) -> NDArray[np.bool_] | None:
+        """The decisions [images], None where there is no threshold."""
+        return None if self.threshold is None else self.scores > self.threshold
+
+    def table(self) -> pd.DataFrame:
+        """Return a row per image: path, a column per block, score, and what else is known.
+
+        That is: p_value, and anomalous (0 or 1).
+        """
+        table = pd.DataFrame({"path": list(self.images)})
+        for block, values in self.blocks.items():
+            table[f"block_{block}"] = values
+        table["score"] = self.scores
+        if self.p_values is not None:
+            table["p_value"] = self.p_values
+        if self.anomalous is not None:
+            table["anomalous"] = self.anomalous.astype(int)
+        return table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detector:
+    """A fitted detector, as `save=FOLDER` wrote it.
+
+    Attributes:
+        scorer: what scores.
+        about: the tags of the run that fitted it, its key among them.
+        device: auto, cpu, cuda, cuda:N or mps.
+        batch_size: images a pass through the backbone.
+    """
+
+    scorer: Scorer
+    about: Mapping[str, str]
+    device: str
+    batch_size: int
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        weights: str | Path | None = None,
+        device: str = "auto",
+        batch_size: int = 16,
+        trust: Sequence[str] = (),
+    ) -> Detector:
+        """Load a detector and check that it scores as it did when it was saved.
+
+        Args:
+            folder: as `save=` wrote it.
+            weights: the backbone's checkpoint, where it is not where it was, nor in the folder.
+            device: auto, cpu, cuda, cuda:N or mps.
+            batch_size: images a pass through the backbone.
+            trust: modules of your own whose classes the detector may be made of.
+
+        Raises:
+            UserError: the folder is damaged, or the weights are missing or others.
+        """
+        path = Path(folder).expanduser()
+        if batch_size < 1:
+            raise UserError(f"batch_size must be at least 1, not {batch_size}")
+        facts, arrays = read_folder(path)
+        scorer: Scorer = decode(facts["scorer"], arrays, trust)
+        named = weights or weights_beside(path)
+        if named is not None:
+            scorer = replace(scorer, backbone=_with_weights(scorer.backbone, named))
+        detector = cls(scorer=scorer, about=facts["about"], device=device, batch_size=batch_size)
+        detector._check(facts["features"], path)
+        return detector
+
+    def predict(
+        self,
+        images: Image | Sequence[Image],
+        *,
+        threshold: float | None = None,
+        skip_unreadable: bool = False,
+    ) -> Predictions:
+        """Score images.
+
+        Args:
+            images: files, files' contents, or arrays uint8 [height, width, 3] RGB of any size.
+            threshold: the score beyond which an image is called anomalous; None for the
+                detector's own, where it has one: see `DecisionRule`.
+            skip_unreadable: pass over files that cannot be read, and say which, in place of
+                raising the first one's error.
+
+        Raises:
+            UserError: an image cannot be read, or is no such array.
+        """
+        several = _as_list(images)
+        names = [_name(number, image) for number, image in enumerate(several)]
+        reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)
+        readers = [partial(reading, name, own) for name, own in zip(names, several, strict=True)]
+        blocks, scores = self._score(readers)
+        read = np.array([name not in reading.unreadable for name in names], bool)
+        return Predictions(
+            images=[name for name, known in zip(names, read, strict=True) if known],
+            blocks=dict(zip(self.scorer.model.blocks, blocks[read].T, strict=True)),
+            scores=scores[read],
+            p_values=self.scorer.rule.p_values(scores[read]),
+            threshold=self.scorer.rule.threshold if threshold is None else threshold,
+            unreadable=reading.unreadable,
+        )
+
+    def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector]:
+        model = self.scorer.model
+        scored = [model.score(batch) for batch in self._features(readers)]
+        if not scored:
+            return np.empty((0, len(model.blocks))), np.empty(0)
+        blocks, images = zip(*scored, strict=True)
+        return np.concatenate(blocks), np.concatenate(images)
+
+    def _features(self, readers: Sequence[partial[Pixels]]) -> Iterator[dict[int, Matrix]]:
+        """Yield the features of images by block, a batch at a time."""
+        wanted = list(self.scorer.model.blocks)
+        batches = extract(
+            readers,
+            backbone=self.scorer.backbone,
+            runtime=self.scorer.runtime,
+            deepest=max(wanted),
+            batch_size=self.batch_size,
+            device=self.device,
+        )
+        for batch in batches:
+            yield {block: batch[block].astype(np.float64) for block in wanted}
+
+    def _check(self, saved: Mapping[str, Any], folder: Path) -> None:
+        """Compare the facts that change a feature with those of the run that fitted."""
+        scorer = self.scorer
+        own = {"reading": READING, **dict(scorer.backbone.facts())}
+        for key, value in {"reading": saved["reading"], **saved["backbone"]}.items():
+            if own.get(key) != value:
+                raise UserError(
+                    f"{folder} was fitted with {key}={value}, and here it is {own.get(key)}: "
+                    "scores would be others; give the same weights with weights=PATH"
+                )
+        runtime = dict(scorer.runtime.facts(self.device))
+        if runtime != saved["runtime"]:
+            told = ("/".join(facts.values()) for facts in (saved["runtime"], runtime))
+            log.warning("fitted on %s, scoring on %s: scores differ by rounding", *told)
+
+
+@dataclass
+class _Reading:
+    """Reads images, and keeps in mind those that cannot be read."""
+
+    size: int
+    skip: bool
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, name: str, image: Image) -> Pixels:
+        try:
+            if isinstance(image, np.ndarray):
+                return resize_square(_checked(name, image), self.size)
+            if isinstance(image, bytes):
+                return resize_square(decode_image(image, f"image {name}"), self.size)
+            return read_square(str(image), self.size)
+        except UserError as error:
+            if not self.skip:
+                raise
+            self.unreadable[name] = str(error)
+            return np.zeros((self.size, self.size, 3), np.uint8)  # holds its place in the batch
+
+
+def _checked(name: str, image: NDArray[Any]) -> Pixels:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise UserError(
+            f"image {name} is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]"
+        )
+    return cast("Pixels", image)
+
+
+def _as_list(images: Image | Sequence[Image]) -> list[Image]:
+    if isinstance(images, str | Path | bytes) or (
+        isinstance(images, np.ndarray) and images.ndim == 3
+    ):
+        return [images]
+    return list(cast("Sequence[Image]", images))
+
+
+def _name(number: int, image: Image) -> str:
+    return str(image) if isinstance(image, str | Path) else str(number)
+
+
+def _with_weights(backbone: Backbone, weights: str | Path) -> Backbone:
+    if not hasattr(backbone, "weights"):
+        raise UserError(f"backbone {backbone.name} has no weights: leave weights={weights} out")
+    return cast("Backbone", replace(cast("Any", backbone), weights=str(weights), pretrained=True))

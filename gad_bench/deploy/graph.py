@@ -1,0 +1,248 @@
+"""A whole detector as one PyTorch module: backbone, pooling, Gaussians and combination.
+
+In float64 after the pooling, as the scores of a run are. OpenVINO computes in float32 all the same,
+and would lose the most where a mean is subtracted: so each mean is in two parts that float32 holds,
+of which the greater nearly cancels with the feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gad_bench.deploy.detector import Detector
+from gad_bench.errors import UserError
+from gad_bench.gaussian import combination as combinations
+from gad_bench.gaussian import metric as metrics
+from gad_bench.gaussian import projection as projections
+from gad_bench.gaussian.detector import FittedMetric
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
+from gad_bench.gaussian.reduction import NoReduction
+
+Array = NDArray[np.float64]
+
+
+class DetectorGraph(nn.Module):
+    """From uint8 [B, S, S, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        model = detector.scorer.model
+        self.wanted = list(model.blocks)
+        self.backbone = detector.scorer.backbone.build(max(self.wanted))
+        self.blocks = nn.ModuleList([_module(fitted) for fitted in model.blocks.values()])
+        self.combination = Combination(model)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scores, higher is more anomalous."""
+        pooled = self.backbone(pixels)
+        features = [pooled[block].double() for block in self.wanted]
+        scores = [own(block) for own, block in zip(self.blocks, features, strict=True)]
+        blocks = torch.stack(scores, dim=1)
+        return self.combination(blocks, features), blocks
+
+
+class Combination(nn.Module):
+    """The image's score by the blocks' [B, blocks], or by all their features."""
+
+    means: Tensor
+    deviations: Tensor
+
+    def __init__(self, model: FittedModel) -> None:
+        super().__init__()
+        self.kind = type(model.combination)
+        if self.kind not in COMBINATIONS:
+            raise UserError(f"a combination by {self.kind.__name__} cannot be exported")
+        self.as_one = None if model.as_one is None else _module(model.as_one)
+        fitted = model.fitted_scores
+        if fitted is not None:
+            self.register_buffer("means", _tensor(fitted.mean(axis=0)))
+            self.register_buffer("deviations", _tensor(fitted.std(axis=0)))
+
+    def forward(self, blocks: Tensor, features: list[Tensor]) -> Tensor:
+        """Return the scores [B]."""
+        if self.as_one is not None:
+            return self.as_one(torch.cat(features, dim=1))
+        if self.kind is combinations.StandardisedMean:
+            return ((blocks - self.means) / self.deviations).mean(dim=1)
+        if self.kind is combinations.SumOfSquares:
+            return blocks.square().sum(dim=1).sqrt()
+        return blocks.amax(dim=1) if self.kind is combinations.Maximum else blocks.mean(dim=1)
+
+
+COMBINATIONS = (
+    combinations.Mean,
+    combinations.SumOfSquares,
+    combinations.Maximum,
+    combinations.StandardisedMean,
+    combinations.Concatenated,
+)
+
+
+class Centred(nn.Module):
+    """x - mean, for a mean [dim]."""
+
+    high: Tensor
+    low: Tensor
+
+    def __init__(self, mean: Array) -> None:
+        super().__init__()
+        high = mean.astype(np.float32).astype(np.float64)
+        self.register_buffer("high", _tensor(high))
+        self.register_buffer("low", _tensor(mean - high))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return vectors [B, dim]."""
+        return (features - self.high) - self.low
+
+
+class Spectral(nn.Module):
+    """`SpectralMahalanobis`."""
+
+    directions: Tensor
+    scales: Tensor
+
+    def __init__(self, metric: metrics.SpectralMahalanobis) -> None:
+        super().__init__()
+        self.centred = Centred(metric.mean)
+        self.register_buffer("directions", _tensor(metric.directions))
+        self.register_buffer("scales", _tensor(1 / np.sqrt(metric.variances)))
+        whole = metric.directions.shape[1] == metric.dimension
+        self.rest = None if whole else float(1 / np.sqrt(metric.rest))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return distances [B]."""
+        centred = self.centred(features)
+        along = centred @ self.directions
+        squared = (along * self.scales).square().sum(dim=1)
+        if self.rest is not None:
+            orthogonal = (centred - along @ self.directions.T) * self.rest
+            squared = squared + orthogonal.square().sum(dim=1)
+        return squared.sqrt()
+
+
+class Triangular(nn.Module):
+    """`TriangularMahalanobis`; an inverse, for runtimes solve no triangular system."""
+
+    whitening: Tensor
+
+    def __init__(self, metric: metrics.TriangularMahalanobis) -> None:
+        from scipy.linalg import solve_triangular
+
+        super().__init__()
+        self.centred = Centred(metric.mean)
+        whitening = solve_triangular(metric.triangle, np.eye(metric.dimension))
+        self.register_buffer("whitening", _tensor(whitening))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return distances [B]."""
+        return (self.centred(features) @ self.whitening).square().sum(dim=1).sqrt()
+
+
+class MeanSquare(nn.Module):
+    """`RootMeanSquare`."""
+
+    weights: Tensor
+
+    def __init__(self, metric: metrics.RootMeanSquare) -> None:
+        super().__init__()
+        self.centred = Centred(metric.mean)
+        share = np.sqrt(np.count_nonzero(metric.weights))
+        self.register_buffer("weights", _tensor(metric.weights / share))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return distances [B]."""
+        return (self.centred(features) * self.weights).square().sum(dim=1).sqrt()
+
+
+class LinearMap(nn.Module):
+    """`Linear`."""
+
+    directions: Tensor
+
+    def __init__(self, projection: projections.Linear) -> None:
+        super().__init__()
+        self.centred = Centred(projection.mean)
+        self.register_buffer("directions", _tensor(projection.directions))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return vectors [B, new dim]."""
+        return self.centred(features) @ self.directions
+
+
+class Selected(nn.Module):
+    """`Selection`."""
+
+    features: Tensor
+
+    def __init__(self, projection: projections.Selection) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.from_numpy(projection.features.astype(np.int64)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return vectors [B, new dim]."""
+        return features.index_select(1, self.features)
+
+
+class Standardised(nn.Module):
+    """`Standardisation`."""
+
+    scales: Tensor
+
+    def __init__(self, projection: projections.Standardisation) -> None:
+        super().__init__()
+        self.selected = Selected(projections.Selection(projection.features))
+        self.centred = Centred(projection.mean)
+        self.register_buffer("scales", _tensor(1 / projection.deviations))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return vectors [B, new dim]."""
+        return self.centred(self.selected(features)) * self.scales
+
+
+class Unit(nn.Module):
+    """`UnitLength`."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return vectors [B, dim]; zero stays zero."""
+        lengths = features.square().sum(dim=1, keepdim=True).sqrt()
+        return features / torch.where(lengths > 0, lengths, torch.ones_like(lengths))
+
+
+MODULES: Mapping[type, Any] = {
+    NoNormalisation: lambda _: nn.Identity(),
+    UnitLength: lambda _: Unit(),
+    NoReduction: lambda _: nn.Identity(),
+    projections.Linear: LinearMap,
+    projections.Selection: Selected,
+    projections.Standardisation: Standardised,
+    metrics.SpectralMahalanobis: Spectral,
+    metrics.TriangularMahalanobis: Triangular,
+    metrics.RootMeanSquare: MeanSquare,
+    metrics.Projected: lambda own: nn.Sequential(_module(own.projection), _module(own.metric)),
+    FittedMetric: lambda own: nn.Sequential(
+        _module(own.normalisation), _module(own.projection), _module(own.metric)
+    ),
+}
+
+
+def _module(part: object) -> nn.Module:
+    """Return a fitted part as a module.
+
+    Raises:
+        UserError: there is none for its kind, such as the baselines'.
+    """
+    if type(part) not in MODULES:
+        raise UserError(f"{type(part).__name__} cannot be exported: only detector=gaussian can")
+    module: nn.Module = MODULES[type(part)](part)
+    return module
+
+
+def _tensor(values: Array) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float64))

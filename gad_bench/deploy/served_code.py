@@ -1,0 +1,35 @@
+"""The code of the MLflow model: MLflow copies this file and runs it where the model is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+from gad_bench.deploy.detector import Detector
+
+BLANK = np.zeros((8, 8, 3), np.uint8)
+
+
+class DetectorModel(PythonModel):
+    """From image files' contents, a row each in the column "image", to a row of scores each."""
+
+    def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's
+        """Load the detector that lies with the model."""
+        self.detector = Detector.load(context.artifacts["detector"])
+        self.detector.predict(BLANK)  # compiles the backbone, so that no request waits for it
+
+    def predict(
+        self,
+        context: Any,  # noqa: ANN401, ARG002
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> pd.DataFrame:
+        """Score images; see `Predictions.table`."""
+        return self.detector.predict(list(model_input["image"])).table().drop(columns="path")
+
+
+set_model(DetectorModel())

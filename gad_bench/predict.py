@@ -1,0 +1,99 @@
+"""Score new images with a saved detector: `python -m gad_bench.predict`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gad_bench.deploy.request import DONE, FAILED, option, run_command
+from gad_bench.errors import UserError
+
+USAGE = """
+Score images with a saved detector; writes OUTPUT/scores.csv, a row per image.
+
+  python -m gad_bench.predict detector=DIR images='line_1/*.png'
+
+An image that cannot be read is named and passed over, and the exit status is then 1.
+"""
+SCORES = "scores.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be scored, and how."""
+
+    detector: str = option("the folder that a run's save= wrote")
+    images: str = option("a pattern such as 'new/**/*.png', a folder, or a file")
+    output: str = option("the folder that the results go to", "predictions")
+    threshold: float | None = option("the score beyond which an image is called anomalous", None)
+    weights: str | None = option("the backbone's checkpoint, where it is not where it was", None)
+    batch_size: int = option("images a pass through the backbone", 16)
+    device: str = option("auto, cpu, cuda, cuda:N or mps", "auto")
+    trust: str | None = option("modules of your own that it may name, with commas", None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out the command and return the exit status."""
+    chosen = sys.argv[1:] if arguments is None else arguments
+    return run_command(Request, predict, USAGE, chosen)
+
+
+def predict(request: Request) -> int:
+    """Score what is asked for, write the results and tell of them.
+
+    Raises:
+        UserError: no file matches, or the detector cannot be used.
+    """
+    paths = find_images(request.images)
+
+    from gad_bench.deploy.detector import Detector
+    from gad_bench.files import write_text
+
+    detector = Detector.load(
+        request.detector,
+        weights=request.weights,
+        device=request.device,
+        batch_size=request.batch_size,
+        trust=request.trust.split(",") if request.trust else (),
+    )
+    found = detector.predict(paths, threshold=request.threshold, skip_unreadable=True)
+    output = Path(request.output).expanduser()
+    write_text(output / SCORES, found.table().to_csv(index=False))
+    for reason in found.unreadable.values():
+        print(f"passed over: {reason}", file=sys.stderr)
+    decided = found.anomalous
+    called = (
+        "" if decided is None else f", {decided.sum()} anomalous (beyond {found.threshold:.4g})"
+    )
+    passed = f", {len(found.unreadable)} passed over" if found.unreadable else ""
+    if decided is None:
+        print(detector.scorer.rule.told)
+    print(f"{len(found.scores)} images scored{called}{passed}: {output / SCORES}")
+    return FAILED if found.unreadable else DONE
+
+
+def find_images(pattern: str) -> list[str]:
+    """Return the files that a pattern, a folder or a file's own name means, sorted.
+
+    Raises:
+        UserError: there is none.
+    """
+    from glob import glob
+
+    from gad_bench.data.folders import require_images
+
+    place = Path(pattern).expanduser()
+    if place.is_dir():
+        return [str(path) for path in require_images(place)]
+    if place.is_file():
+        return [str(place)]
+    found = [path for path in glob(str(place), recursive=True) if Path(path).is_file()]  # noqa: PTH207
+    if not found:
+        raise UserError(f"images={pattern} matches no file")
+    return sorted(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
