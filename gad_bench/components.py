@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from omegaconf import DictConfig
@@ -9,11 +10,14 @@ from omegaconf import DictConfig
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
+from gad_bench.errors import UserError
 from gad_bench.evaluation import Threshold
+from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.interface import Backbone, Runtime
+from gad_bench.features.interface import Backbone, Extraction, Runtime
 from gad_bench.gaussian import Combination, Detector
-from gad_bench.split import Fold
+from gad_bench.localisation import Localisation, NoLocalisation
+from gad_bench.split import Fold, Split
 from gad_bench.tracking import Tracker
 
 
@@ -25,10 +29,13 @@ class Components:
     backbone: Backbone
     blocks: Blocks
     runtime: Runtime
+    extraction: Extraction
     fold: Fold
     augmentation: Augmentation
     detector: Detector
     combination: Combination
+    localisation: Localisation
+    explanation: Explanation
     threshold: Threshold
     tracking: Tracker
 
@@ -40,3 +47,17 @@ class Components:
             UserError: a part refuses its values.
         """
         return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+
+    def require_possible(self, splits: Sequence[Split]) -> None:
+        """Refuse what the folds do not admit, before anything is extracted.
+
+        Raises:
+            UserError: a part knows only one model, or needs images that are held out.
+        """
+        self.threshold.require_held_out([len(split.validation) for split in splits])
+        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
+        for group, none in single.items():
+            if len(splits) > 1 and not isinstance(getattr(self, group), none):
+                raise UserError(
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                )

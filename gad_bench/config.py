@@ -47,8 +47,11 @@ class Config:
     covariance: Any
     detector: Any
     combination: Any
+    localisation: Any
+    explanation: Any
     threshold: Any
     runtime: Any
+    extraction: Any
     tracking: Any
 
 

@@ -11,10 +11,15 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.components import Components
+from gad_bench.data.images import mask_files
 from gad_bench.features.obtain import FeatureSource
+from gad_bench.localisation import NoLocalisation
 from gad_bench.split import Split
 
-MODEL = ("normalisation", "reduction", "covariance", "detector", "combination", "threshold")
+MODEL = (
+    *("normalisation", "reduction", "covariance", "detector"),
+    *("combination", "localisation", "threshold"),
+)
 
 
 def result_key(
@@ -37,6 +42,7 @@ def result_key(
         "features": source.facts(),
         "blocks": source.wanted_blocks(),
         "images": list(source.fingerprint(list(catalog["path"])).digests),
+        "masks": _masks(parts, catalog, source),
         "defects": list(catalog["defect"]),
         "fitted": [split.train.tolist() for split in splits],
         "held_out": [split.validation.tolist() for split in splits],
@@ -48,3 +54,13 @@ def result_key(
     }
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _masks(parts: Components, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
+    """Return the digests of each image's masks, where they are measured against."""
+    if isinstance(parts.localisation, NoLocalisation):
+        return []
+    masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
+    files = [file for of_image in masks for file in of_image]
+    digests = dict(zip(files, source.fingerprint(files).digests, strict=True)) if files else {}
+    return [[digests[file] for file in of_image] for of_image in masks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from importlib import import_module
 
 from gad_bench.errors import UserError
@@ -33,13 +34,13 @@ def prefer_presets() -> None:
 
 
 def require_launcher(target: str) -> None:
-    """Refuse a launcher whose plugin is not installed.
+    """Refuse a launcher whose plugin is not installed, or whose cluster is not here.
 
     Args:
         target: the launcher's class, by its full name.
 
     Raises:
-        UserError: names the extra to install.
+        UserError: names the extra to install, or what the machine lacks.
     """
     module = target.rpartition(".")[0]
     extra = next((EXTRAS[part] for part in module.split(".") if part in EXTRAS), None)
@@ -51,6 +52,11 @@ def require_launcher(target: str) -> None:
         raise UserError(
             f"this hydra/launcher is not installed ({error}): pip install 'gad-bench[{extra}]'"
         ) from error
+    if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise UserError(
+            "hydra/launcher=submitit_slurm: this machine has no srun: start the sweep on a node of "
+            "the Slurm cluster, or try it by hydra/launcher=submitit_local"
+        )
 
 
 def is_launchers(error: BaseException) -> bool:

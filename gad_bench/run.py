@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
-from gad_bench.deploy.save import Fitted, check_savable, save_detector
+from gad_bench.deploy.save import Fitted, save_detector
 from gad_bench.describe import describe, run_tags
-from gad_bench.evaluation import average_folds, evaluate, evaluate_folds, working_points
 from gad_bench.features.obtain import FeatureSource
-from gad_bench.figures import draw_calibration, draw_figures
 from gad_bench.key import result_key
-from gad_bench.results import (
-    announce,
-    announce_rates,
-    announce_restored,
-    point_the_way,
-    write_results,
-)
+from gad_bench.localise import localise
+from gad_bench.outcome import Outcome
+from gad_bench.results import announce, announce_rates, announce_restored, point_the_way
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
-from gad_bench.tracking import DatasetInput
 from gad_bench.training import obtain_training
 
 
@@ -48,19 +40,9 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-    parts.threshold.require_held_out([len(split.validation) for split in splits])
-    if config.save:
-        check_savable(config, parts.detector, splits)
+    parts.require_possible(splits)
     tags = run_tags(config, parts.fold)
-    source = FeatureSource(
-        backbone=parts.backbone,
-        blocks=parts.blocks,
-        runtime=parts.runtime,
-        device=config.device,
-        batch_size=config.batch_size,
-        cache_dir=config.cache_dir,
-        about={name: tags[name] for name in ("dataset", "category", "backbone")},
-    )
+    source = _feature_source(config, parts, tags)
     key = result_key(config, parts, catalog, splits, source)
     description = describe(config, tags, sweep, key)
     if config.resume and parts.tracking.restore(description, output):
@@ -78,34 +60,41 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         ]
         seconds_fit = time.perf_counter() - started
 
-        tested = [split.test for split in splits]
-        points = working_points(parts.threshold, scores, tested)
-        metrics = evaluate_folds(scores, seed=config.seed) | {
-            "images_train": int(np.median([len(split.train) for split in splits])),
-            "images_test": int(np.median([len(split.test) for split in splits])),
-            "seconds_extract": features.seconds_extract + training.seconds_extract,
-            "seconds_fit": seconds_fit,
-            "cache_hit": features.cache_hit and training.cache_hit,
-            **points.metrics,
-        }
-        tables = [catalog.iloc[rows] for rows in tested]
-        write_results(output, config, tables, points.scores, metrics)
-        if config.figures:
-            shown, rows = average_folds(scores, tested)
-            draw_figures(output, catalog.iloc[rows], shown, evaluate(shown, seed=config.seed))
-            draw_calibration(output, parts.threshold, scores, tested)
-        images = DatasetInput(
-            name=f"{parts.dataset.name}/{config.category}",
-            source=os.path.commonpath(list(catalog["path"])),
-            digest=features.images_digest,
+        outcome = Outcome(
+            config=config,
+            parts=parts,
+            catalog=catalog,
+            splits=splits,
+            features=features,
+            training=training,
+            scores=scores,
+            localised=localise(config, parts, catalog, splits[0]),
+            seconds_fit=seconds_fit,
         )
+        metrics = outcome.write(output)
+        if config.figures:
+            outcome.draw(output)
         if config.save:
             fitted = Fitted(training, splits[0], scores[0])
-            folder = save_detector(config, parts, source, fitted, description.tags)
-            tracked.log_detector(folder)
-        tracked.log(metrics, images, output)
+            tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
+        tracked.log(metrics, outcome.images, output)
     announce(description.name, metrics)
     if sweep is None:
         announce_rates(metrics)
         point_the_way(output, features.path, metrics, parts.tracking.viewer)
     return float(metrics["auroc"])
+
+
+def _feature_source(
+    config: DictConfig, parts: Components, tags: Mapping[str, str]
+) -> FeatureSource:
+    return FeatureSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks,
+        runtime=parts.runtime,
+        extraction=parts.extraction,
+        device=config.device,
+        batch_size=config.batch_size,
+        cache_dir=config.cache_dir,
+        about={name: tags[name] for name in ("dataset", "category", "backbone")},
+    )

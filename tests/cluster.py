@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ REPOSITORY = Path(__file__).parent.parent
 TAKES_TIME = ("seconds_extract", "seconds_fit", "cache_hit")
 SMALL = ["dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3", "figures=false"]
 SWEEP = ["-m", "experiment=demo", *SMALL]
+if os.environ.get("GAD_BENCH_TEST_LONG"):  # 60 jobs
+    JOBS = [
+        "category=wood,fabric,hex_nut",
+        "fold.index=0,1,2,3,4",
+        "covariance=ledoit_wolf,oas,diagonal,identity",
+    ]
+else:
+    JOBS = ["category=wood,fabric", "fold.index=0,1", "covariance=ledoit_wolf,diagonal"]
 
 DEADLY = '''
 """A combination that kills its process the first time it is used."""
@@ -41,7 +50,8 @@ def environment(cache: Path, **more: str) -> dict[str, str]:
     """The test's own environment, with this checkout's code and a cache."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    return kept | {"PYTHONPATH": path, "GAD_BENCH_CACHE": str(cache)} | more
+    own = {"PYTHONPATH": path, "GAD_BENCH_CACHE": str(cache), "RAY_AUTH_MODE": "disabled"}
+    return kept | own | more
 
 
 def run_program(folder: Path, env: dict[str, str], *arguments: str) -> Outcome:
@@ -91,6 +101,17 @@ def assert_nothing_lost(outcome: Outcome, uri: str) -> None:
     recorded = sorted(sorted(run.data.metrics.items()) for run in finished)
     written = [{k: float(v) for k, v in read_metrics(run).items()} for run in outcome.runs]
     assert recorded == sorted(sorted(metrics.items()) for metrics in written)
+
+
+def assert_same_as_serial(parallel: Outcome, folder: Path) -> None:
+    """All of JOBS ended well, and computed to the last bit what one process does from nothing."""
+    assert parallel.status == 0, parallel.errors
+    serial = run_program(folder, environment(folder / "cache"), *SWEEP, *JOBS)
+    assert len(serial.runs) == prod(job.count(",") + 1 for job in JOBS)
+    assert results(parallel) == results(serial)
+    parallel_scores = scores(parallel)
+    for job, table in scores(serial).items():
+        pd.testing.assert_frame_equal(parallel_scores[job], table, check_exact=True)
 
 
 def deadly_choice(folder: Path) -> tuple[str, dict[str, str]]:

@@ -93,6 +93,9 @@ SAME: dict[str, Any] = {
     "fold.n_splits": 4,
     "fold.seed": 1,
     "runtime.tf32": True,  # for GPUs alone
+    "threshold.fpr": 0.1,
+    "threshold.methods": ["gaussian"],
+    "threshold.required": True,
     "tracking.uri": "sqlite:///other.db",
     "tracking.experiment": "other",
 } | CHANGES_OF_AUGMENTATION
@@ -102,9 +105,14 @@ NEUTRAL_CHOICES = [
     "combination=maximum",
     "covariance=diagonal",
     "detector=knn",
+    "explanation=components",
+    "extraction=ray",
     "fold=full",
+    "localisation=mahalanobis",
     "normalisation=l2",
     "reduction=pca",
+    "threshold=conformal",
+    "threshold=gaussian",
     "tracking=none",
 ]
 SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]

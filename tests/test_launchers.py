@@ -7,18 +7,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from cluster import (
+    JOBS,
     SWEEP,
     assert_nothing_lost,
+    assert_same_as_serial,
     deadly_choice,
     environment,
     read_metrics,
     recorded_runs,
     results,
     run_program,
-    scores,
 )
 from hydra import compose, initialize_config_dir
 from program import Program
@@ -30,14 +30,6 @@ from gad_bench.launchers import require_launcher
 from gad_bench.paths import config_folder
 
 PRESETS = sorted(path.stem for path in (config_folder() / "hydra" / "launcher").glob("*.yaml"))
-if os.environ.get("GAD_BENCH_TEST_LONG"):
-    JOBS = [
-        "category=wood,fabric,hex_nut",
-        "fold.index=0,1,2,3,4",
-        "covariance=ledoit_wolf,oas,diagonal,identity",
-    ]
-else:
-    JOBS = ["category=wood,fabric", "fold.index=0,1", "covariance=ledoit_wolf,diagonal"]
 
 
 def launcher_config(*overrides: str) -> Any:
@@ -83,6 +75,31 @@ def test_a_launcher_that_is_not_installed_names_the_extra(
         require_launcher(target)
 
 
+def test_slurm_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs gad-bench[slurm]")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="no srun: start the sweep on a node"):
+        require_launcher(launcher_config("hydra/launcher=submitit_slurm").launcher._target_)
+
+
+def test_slurm_is_given_the_presets_resources_and_threads(tmp_path: Path) -> None:
+    """`sbatch` is a stand-in that takes the script, for no Slurm is at hand."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs gad-bench[slurm]")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, body in (("srun", ""), ("sbatch", f'cp "${{@: -1}}" {tmp_path}/script; exit 1')):
+        (tools / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tools / name).chmod(0o755)
+    env = environment(tmp_path / "cache", PATH=f"{tools}:{os.environ['PATH']}")
+    sweep = [*SWEEP, "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"]
+    outcome = run_program(tmp_path / "work", env, *sweep, "fold.index=0,1,2")
+    assert outcome.status == 1
+    script = (tmp_path / "script").read_text()
+    for line in ("--cpus-per-task=4", "--mem=16GB", "--partition=gpu", "--array=0-2%3"):
+        assert f"#SBATCH {line}" in script
+    assert "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK" in script
+
+
 def test_a_missing_extra_ends_a_sweep_before_it_starts(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,18 +121,9 @@ def joblib() -> str:
 def test_processes_compute_what_one_process_does_and_lose_nothing(
     joblib: str, tmp_path: Path
 ) -> None:
-    images = f"dataset.root={tmp_path / 'images'}"
-    serial, parallel = (
-        run_program(tmp_path / name, environment(tmp_path / f"cache-{name}"), *SWEEP, images, *more)
-        for name, more in (
-            ("serial", JOBS),
-            ("parallel", [joblib, "hydra.launcher.n_jobs=2", *JOBS]),
-        )
-    )
-    assert serial.status == parallel.status == 0, parallel.errors
-    assert results(parallel) == results(serial)
-    for job, table in scores(serial).items():
-        pd.testing.assert_frame_equal(scores(parallel)[job], table, check_exact=True)
+    env = environment(tmp_path / "cache")
+    parallel = run_program(tmp_path / "work", env, *SWEEP, joblib, "hydra.launcher.n_jobs=2", *JOBS)
+    assert_same_as_serial(parallel, tmp_path / "serial")
     assert_nothing_lost(parallel, f"sqlite:///{parallel.folder / 'mlflow.db'}")
     extracted = [run for run in parallel.runs if not read_metrics(run)["cache_hit"]]
     assert len(extracted) == JOBS[0].count(",") + 1  # each category's images, once

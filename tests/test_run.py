@@ -20,6 +20,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import KFold
 from torch import nn
 
+from gad_bench.components import Components
+from gad_bench.config import compose_config
+from gad_bench.features.obtain import FeatureSource
+
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 B4_MODULES = ["bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2"]
 MOBILENET_STAGES = 5
@@ -31,6 +35,7 @@ FILES = {
     "histogram.png",
     "blocks.png",
     "contact_sheet.png",
+    "calibration.png",
 }
 DEMO = ["experiment=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3"]
 
@@ -166,6 +171,7 @@ def test_a_run_leaves_its_files(program: Program) -> None:
         *("path", "label", "defect"),
         *(f"block_{block}" for block in range(6)),
         "score",
+        "p_value",
     ]
     assert len(outcome.scores) == outcome.metrics["images_test"] == 6 + 4 * 3
     assert outcome.metrics["images_train"] == 16
@@ -259,3 +265,66 @@ def test_a_second_run_imports_no_model_library(shared_cache: Path, tmp_path: Pat
             check=True,
         )
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+THRESHOLDS = [*DEMO, "tracking=none", "threshold.fpr=0.2", "blocks.indices=[1]"]
+
+
+def held_out_scores(shared_cache: Path, fold: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return scikit-learn's distances of a fold's held-out and of all test images."""
+    config = compose_config([*DEMO, f"cache_dir={shared_cache}", "blocks.indices=[1]"])
+    parts = Components.build(config)
+    catalog = parts.dataset.catalog(config.category)
+    source = FeatureSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks,
+        runtime=parts.runtime,
+        device="auto",
+        batch_size=16,
+        cache_dir=str(shared_cache),
+        about={},
+    )
+    features = source.features(list(catalog["path"])).blocks[1].astype(np.float64)
+    train, held_out = list(KFold(5, shuffle=True, random_state=0).split(np.arange(20)))[fold]
+    return distances(features, train, held_out), distances(features, train, np.arange(20, 38))
+
+
+@pytest.mark.parametrize("contamination", [0.0, 0.2])
+def test_p_values_are_by_the_folds_images_held_out(
+    program: Program, shared_cache: Path, contamination: float
+) -> None:
+    outcome = program(*THRESHOLDS, f"contamination={contamination}", "figures=false")
+    assert outcome.status == 0, outcome.errors
+    p_values, scores = outcome.scores["p_value"], outcome.scores["score"]
+    assert set((p_values * 5).round(9)) <= {1, 2, 3, 4, 5}
+    assert p_values[scores.argsort()].is_monotonic_decreasing
+    flagged = p_values <= 0.2
+    good = outcome.scores["label"] == 0
+    assert outcome.metrics["fpr_conformal"] == pytest.approx(flagged[good].mean())
+    assert outcome.metrics["tpr_conformal"] == pytest.approx(flagged[~good].mean())
+    assert (scores > outcome.metrics["threshold_conformal"]).tolist() == flagged.tolist()
+    if contamination == 0:
+        held_out, tested = held_out_scores(shared_cache, 0)
+        expected = [(1 + np.sum(held_out >= new)) / 5 for new in tested]
+        np.testing.assert_allclose(p_values, expected)
+
+
+def test_all_folds_give_an_image_one_p_value(program: Program, shared_cache: Path) -> None:
+    outcome = program(*THRESHOLDS, "fold=cross")
+    assert outcome.status == 0, outcome.errors
+    beaten = sum(
+        np.sum(held_out[:, None] >= tested, axis=0)
+        for held_out, tested in (held_out_scores(shared_cache, fold) for fold in range(5))
+    )
+    for _, part in outcome.scores.groupby("fold"):
+        np.testing.assert_allclose(part["p_value"], (1 + beaten) / 21)
+    assert (outcome.runs[-1] / "calibration.png").is_file()
+    assert "of the good test images flagged" in outcome.output
+
+
+def test_without_folds_there_are_no_p_values_and_a_word_says_so(program: Program) -> None:
+    outcome = program(*THRESHOLDS, "fold=full", "covariance=diagonal")
+    assert outcome.status == 0, outcome.errors
+    assert "p_value" not in outcome.scores
+    assert "no validation images, so no p-values" in outcome.output
+    assert not (outcome.runs[-1] / "calibration.png").exists()

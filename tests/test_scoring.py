@@ -13,7 +13,7 @@ from gad_bench.evaluation import Scores
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.paths import config_folder
 from gad_bench.scoring import score
-from gad_bench.split import CrossValidation, Full, Split, split_catalog
+from gad_bench.split import CrossValidation, Full, KFold, Split, split_catalog
 from gad_bench.training import Training
 
 Array = NDArray[np.float32]
@@ -152,6 +152,47 @@ def test_scores_do_not_depend_on_how_many_rows_are_scored_at_once(
     expected = scored().combined
     monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(scored().combined, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("combination", CHOICES["combination"])
+def test_images_held_out_are_scored_as_test_images_are(combination: str) -> None:
+    (split,) = split_catalog(catalog(), KFold(), 0.0, seed=0)
+    swapped = Split(train=split.train, validation=split.test, test=split.validation)
+    chosen = choose(f"combination={combination}")
+    one, other = (
+        score(catalog(), features(), trained(split), part, *chosen) for part in (split, swapped)
+    )
+    assert one.held_out is not None
+    np.testing.assert_array_equal(one.held_out.images, split.validation)
+    np.testing.assert_allclose(one.held_out.combined, other.combined, rtol=1e-12)
+    for block, values in one.held_out.blocks.items():
+        np.testing.assert_allclose(values, other.blocks[block], rtol=1e-12)
+
+
+def test_images_held_out_change_no_score_of_a_test_image() -> None:
+    """So they are unseen by the fit."""
+    (split,) = split_catalog(catalog(), KFold(), 0.0, seed=0)
+    changed = features()
+    for values in changed.values():
+        values[split.validation] *= 100
+    before, after = (
+        score(catalog(), blocks, trained(split, blocks=blocks), split, *choose())
+        for blocks in (features(), changed)
+    )
+    np.testing.assert_allclose(after.combined, before.combined, rtol=1e-12)
+    assert before.held_out is not None
+    assert after.held_out is not None
+    assert (after.held_out.combined > 10 * before.held_out.combined).all()
+
+
+def test_no_image_is_held_out_where_all_are_fitted() -> None:
+    assert scored().held_out is None
+
+
+def test_only_an_unshrunk_covariance_tells_of_its_samples() -> None:
+    assert scored("covariance=empirical").samples == {0: 100, 3: 100}
+    assert scored("covariance=ledoit_wolf").samples == {}
+    assert scored("detector=knn").samples == {}
 
 
 def test_a_block_without_a_fit_is_named() -> None:

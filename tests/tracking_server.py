@@ -1,4 +1,4 @@
-"""An MLflow server with accounts on PostgreSQL, both on loopback, as docs/cluster.md sets it up."""
+"""An MLflow server with accounts on PostgreSQL, on loopback, as docs/cluster/ sets it up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
+
+COMPOSE = Path(__file__).parent.parent / "docs" / "cluster" / "compose.yaml"
 USER, PASSWORD, DATABASE_PASSWORD = "inspector", "seldom-guessed-1", "seldom-guessed-2"
 
 
@@ -41,31 +44,44 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def tracking_server(folder: Path) -> Iterator[Server]:
-    """Run the server until the block ends."""
+    """Run the compose file's own command, on loopback, until the block ends."""
     port = free_port()
     with _database() as database:
-        accounts = folder / "accounts.ini"
-        accounts.write_text(
-            "[mlflow]\ndefault_permission = EDIT\n"
-            f"database_uri = {database}/accounts\n"
-            f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
-        )
-        environment = os.environ | {
-            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of the tests",
-            "MLFLOW_BACKEND_STORE_URI": f"{database}/mlflow",
+        places = {
+            "0.0.0.0": "127.0.0.1",
+            "--port=5000": f"--port={port}",
+            "@database/": f"@{database}/",
+            "/artifacts": str(folder / "artifacts"),
+            "${SERVER_NAMES:-localhost:*,127.0.0.1:*}": "127.0.0.1:*",
         }
-        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}"]
-        command += ["--workers=2", "--app-name=basic-auth"]
-        command += [f"--artifacts-destination={folder / 'artifacts'}"]
+        accounts = folder / "accounts.ini"
+        accounts.write_text(_replace(places, (COMPOSE.parent / "accounts.ini").read_text()))
+        environment = os.environ | {
+            "PGPASSWORD": DATABASE_PASSWORD,
+            "MLFLOW_AUTH_CONFIG_PATH": str(accounts),
+            "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of the tests",
+        }
+        service = yaml.safe_load(COMPOSE.read_text())["services"]["mlflow"]
+        assert environment.keys() >= service["environment"].keys()
+        command = [_replace(places, word) for word in service["command"]]
         with (folder / "server.log").open("w") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command], env=environment, stdout=log, stderr=log
+            )
             try:
                 _wait_for(f"http://127.0.0.1:{port}/health", process)
                 yield Server(f"http://127.0.0.1:{port}")
             finally:
                 process.terminate()
                 process.wait(60)
+
+
+def _replace(places: Mapping[str, str], text: str) -> str:
+    for place, here in places.items():
+        text = text.replace(place, here)
+    return text
 
 
 def free_port() -> int:
@@ -76,7 +92,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def _database() -> Iterator[str]:
-    """Run PostgreSQL, with a password, until the block ends; give its address without a name."""
+    """Run PostgreSQL, with a password, until the block ends; give its host and port."""
     folder = Path(tempfile.mkdtemp(prefix="gad_bench-postgresql-"))
     secret, data, port = folder / "password", folder / "data", free_port()
     secret.write_text(DATABASE_PASSWORD)
@@ -88,9 +104,8 @@ def _database() -> Iterator[str]:
         _run("initdb", "-D", data, "-A", "scram-sha-256", "-U", "mlflow", f"--pwfile={secret}")
         _run("pg_ctl", "-D", data, "-w", "-l", folder / "log", "-o", options, "start")
         try:
-            for name in ("mlflow", "accounts"):
-                _run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", name)
-            yield f"postgresql+psycopg2://mlflow:{DATABASE_PASSWORD}@127.0.0.1:{port}"
+            _run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "mlflow", "mlflow")
+            yield f"127.0.0.1:{port}"
         finally:
             _run("pg_ctl", "-D", data, "-m", "immediate", "stop")
     finally:

@@ -30,6 +30,9 @@ from gad_bench.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
+_ORIENTATION = 0x0112  # the EXIF tag, and its values for a camera held on its side
+_SIDEWAYS = (5, 6, 7, 8)
+
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are raised here
 
 
@@ -60,6 +63,24 @@ def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
     """
     image = _decode_bytes(content, name)
     return (image if image.dtype == np.uint8 else image >> 8).astype(np.uint8, copy=False)
+
+
+def image_shape(path: str | Path) -> tuple[int, int]:
+    """Return an image's height and width, by the file's head where Pillow can read it.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(Path(path)) as image:
+            width, height = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+    except (OSError, Image.DecompressionBombError):
+        height, width = read_image(path).shape[:2]
+        return height, width
+    return (width, height) if turned else (height, width)
 
 
 def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

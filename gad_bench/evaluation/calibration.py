@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gad_bench.evaluation.conformal import Calibration
+from gad_bench.evaluation.conformal import Calibration, CrossCalibration
 from gad_bench.evaluation.evaluate import Scores
 from gad_bench.evaluation.figures import ANOMALOUS, GOOD, INK, new_figure
 from gad_bench.evaluation.gaussian_law import DistanceLaw
@@ -61,12 +61,13 @@ class Panel:
     Attributes:
         title: names the score.
         curves: at least one.
-        calibration: split conformal's, whose range of rates is drawn as well.
+        calibration: whose own promise is drawn as well: of split conformal the range of rates that
+            such calibrations have, of cross-conformal the rate that holds in the worst case.
     """
 
     title: str
     curves: Sequence[Curve]
-    calibration: Calibration | None
+    calibration: Calibration | CrossCalibration | None
 
 
 def calibration_panels(
@@ -107,21 +108,20 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
         _draw(axes, panel)
         axes.axvline(wanted, color=INK, linewidth=0.7, linestyle="--")
     images = panels[0].curves[0].images
-    note = f"{images} good test images; band: 95 % interval of the measured rate; dashed: wanted"
+    note = f"{images} good test images; band: 95 % interval; diagonal: as promised; dashed: wanted"
     figure.supxlabel(note, fontsize=8, color=INK)
     return figure
 
 
 def _conformal(
     folds: Sequence[Scores], tested: Sequence[Rows], chosen: Chosen
-) -> tuple[Curve, Calibration | None]:
+) -> tuple[Curve, Calibration | CrossCalibration]:
     calibration = calibrate(folds, chosen)
-    split = calibration if isinstance(calibration, Calibration) else None
     p_values = conformal_p_values(folds, tested, chosen)[0]
     good = p_values[folds[0].labels == 0]
-    kind = "conformal" if split else "cross-conformal"
+    kind = "conformal" if isinstance(calibration, Calibration) else "cross-conformal"
     name = f"{kind}, {calibration.images} held out"
-    return Curve(name=name, p_values=good, images=len(good), colour=GOOD), split
+    return Curve(name=name, p_values=good, images=len(good), colour=GOOD), calibration
 
 
 def _gaussian(folds: Sequence[Scores], block: int) -> list[Curve]:
@@ -153,10 +153,7 @@ def _mean_auroc(folds: Sequence[Scores], block: int) -> float:
 def _draw(axes: Axes, panel: Panel) -> None:
     axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     if panel.calibration:
-        ends = [panel.calibration.rate_interval(rate) for rate in PROMISED]
-        label = "95 % of such calibrations"
-        for end, name in zip(np.transpose(ends), (label, None), strict=True):
-            axes.step(PROMISED, end, color=GOOD, linewidth=0.7, linestyle=":", label=name)
+        _draw_promise(axes, panel.calibration)
     for curve in panel.curves:
         axes.fill_between(
             PROMISED, *clopper_pearson(curve.measured, curve.images), color=curve.colour, alpha=0.15
@@ -164,7 +161,19 @@ def _draw(axes: Axes, panel: Panel) -> None:
         axes.plot(PROMISED, curve.measured, color=curve.colour, label=curve.name)
     _set_square_root(axes)
     axes.set_title(panel.title, fontsize=11)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.legend(loc="best", fontsize=8, framealpha=1, edgecolor="none")
+
+
+def _draw_promise(axes: Axes, calibration: Calibration | CrossCalibration) -> None:
+    if isinstance(calibration, Calibration):
+        name = "95 % of such calibrations"
+        lines = np.transpose([calibration.rate_interval(rate) for rate in PROMISED])
+    else:
+        name = "bound that always holds"
+        lines = np.array([[calibration.promise(rate) for rate in PROMISED]])
+    for number, line in enumerate(lines):
+        label = None if number else name
+        axes.plot(PROMISED, line, color=GOOD, linewidth=0.9, linestyle=":", label=label)
 
 
 def _set_square_root(axes: Axes) -> None:

@@ -87,9 +87,9 @@ class Calibration:
         from scipy.special import betaincinv
 
         flagged = allowed(fpr, self.images)
-        if flagged == 0:
-            return 0.0, 0.0
         rest = self.images + 1 - flagged
+        if 0 in (flagged, rest):
+            return float(rest == 0), float(rest == 0)
         low, high = betaincinv(flagged, rest, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gad_bench.data.images import read_image
-from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime
+from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime, Work
 from gad_bench.threads import thread_count
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
@@ -52,6 +53,24 @@ def extract(
         for features in _ahead(runner, model, _batches(read, batch_size), 1):
             progress.update(len(features[0]))
             yield tuple(features)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Here:
+    """Extraction in this process."""
+
+    def extract(
+        self, images: Sequence[Callable[[], Pixels]], work: Work
+    ) -> Iterator[tuple[Features, ...]]:
+        """Yield the features of images; see `interface.Extraction`."""
+        return extract(
+            images,
+            backbone=work.backbone,
+            runtime=work.runtime,
+            deepest=work.deepest,
+            batch_size=work.batch_size,
+            device=work.device,
+        )
 
 
 def read_square(path: str, size: int) -> Pixels:

@@ -67,3 +67,9 @@ class FilterBank:
         from gad_bench.features.gabor import GaborPyramid
 
         return GaborPyramid(deepest, self.orientations, self.wavelength).eval()
+
+    def build_maps(self, deepest: int) -> nn.Module:
+        """Build the colours and moduli of the blocks 0..deepest; see `interface.Backbone`."""
+        from gad_bench.features.gabor import GaborMaps
+
+        return GaborMaps(deepest, self.orientations, self.wavelength).eval()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d
+from torch.nn.functional import avg_pool2d, conv2d, pad
 
 OPPONENT = ((1 / 3, 1 / 3, 1 / 3), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 """Lightness, red against green, yellow against blue, from RGB."""
@@ -23,12 +23,8 @@ COARSE = 8
 """Side of the squares that colour is averaged over first, in pixels."""
 
 
-class GaborPyramid(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block.
-
-    Block 0 has the mean and the power means about it of the 3 opponent channels (9 values), each
-    further block 3 power means for 3 channels and each orientation.
-    """
+class GaborModuli(nn.Module):
+    """From uint8 [B, S, S, 3] RGB to the colours, and one octave's moduli after the other's."""
 
     opponent: Tensor
     bank: Tensor
@@ -42,21 +38,52 @@ class GaborPyramid(nn.Module):
         self.register_buffer("bank", bank.repeat(channels, 1, 1, 1))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the pooled blocks."""
+        """Return float32 [B, 3, S, S] and, per octave, [B, 3 * orientations, H_i, W_i]."""
         image = conv2d(pixels.permute(0, 3, 1, 2).float() / 255, self.opponent)
-        blocks = [_colour(image)]
+        blocks = [image]
         for octave in range(self.octaves):
             if octave:
                 image = avg_pool2d(image, 2)
-            moduli = self._moduli(image)
-            means = [moduli.pow(n).mean((2, 3)).pow(1 / n) for n in (1, 2, 4)]
-            blocks.append(torch.cat(means, dim=1))
+            blocks.append(self._moduli(image))
         return tuple(blocks)
 
     def _moduli(self, image: Tensor) -> Tensor:
-        responses = conv2d(image, self.bank, stride=STRIDE, groups=image.shape[1])
+        return self._moduli_at(image, STRIDE)
+
+    def _moduli_at(self, image: Tensor, stride: int) -> Tensor:
+        responses = conv2d(image, self.bank, stride=stride, groups=image.shape[1])
         even, odd = responses[:, 0::2], responses[:, 1::2]
         return (even * even + odd * odd).sqrt()
+
+
+class GaborMaps(GaborModuli):
+    """From uint8 [B, S, S, 3] RGB to one float32 [B, C_i, H_i, H_i] per block.
+
+    Block 0 has the 3 opponent channels, each further block the moduli for 3 channels and each
+    orientation. Every map covers the whole image evenly: images are mirrored at their border, and
+    squares of moduli averaged, where `GaborPyramid` leaves out the border and every other position.
+    """
+
+    def _moduli(self, image: Tensor) -> Tensor:
+        border = [self.bank.shape[-1] // 2] * 4
+        return avg_pool2d(self._moduli_at(pad(image, border, mode="reflect"), 1), STRIDE)
+
+
+class GaborPyramid(nn.Module):
+    """From uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block.
+
+    Block 0 has the mean and the power means about it of the 3 opponent channels (9 values), each
+    further block 3 power means for 3 channels and each orientation.
+    """
+
+    def __init__(self, octaves: int, orientations: int, wavelength: float) -> None:
+        super().__init__()
+        self.moduli = GaborModuli(octaves, orientations, wavelength)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the pooled blocks."""
+        colour, *octaves = self.moduli(pixels)
+        return (_colour(colour), *(_power_means(moduli) for moduli in octaves))
 
 
 def gabor_bank(orientations: int, wavelength: float) -> NDArray[np.float32]:
@@ -81,6 +108,10 @@ def _colour(image: Tensor) -> Tensor:
     mean = _mean(image)
     distance = (image - mean[:, :, None, None]).abs()
     return torch.cat([mean, *(_mean(distance.pow(n)).pow(1 / n) for n in (2, 4))], dim=1)
+
+
+def _power_means(moduli: Tensor) -> Tensor:
+    return torch.cat([moduli.pow(n).mean((2, 3)).pow(1 / n) for n in (1, 2, 4)], dim=1)
 
 
 def _mean(values: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 Model = Callable[[Pixels], list[Features]]
-"""From images uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block."""
+"""From images uint8 [B, S, S, 3] RGB to one float32 [B, D_i], or [B, C_i, H_i, W_i], per block."""
 
 
 class Backbone(Protocol):
     """A network, or a filter bank, whose blocks each give one vector per image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The backbone's name, for people."""
 
     def facts(self) -> Mapping[str, Any]:
         """Return, as JSON values, everything that changes a feature and nothing else."""
@@ -39,6 +42,14 @@ class Backbone(Protocol):
             [B, D_i], each block's map averaged over its positions.
         """
 
+    def build_maps(self, deepest: int) -> nn.Module:
+        """Build the blocks 0..deepest before they are averaged, which localisation needs.
+
+        Returns:
+            A module in evaluation mode from uint8 [B, S, S, 3] RGB to a tuple of float32
+            [B, C_i, H_i, W_i].
+        """
+
 
 class Runtime(Protocol):
     """What carries a module out on a device."""
@@ -48,3 +59,42 @@ class Runtime(Protocol):
 
     def compile(self, module: nn.Module, image_size: int, device: str) -> Model:
         """Make the module ready to run on the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What makes features of images, and how.
+
+    Attributes:
+        backbone: the network.
+        runtime: what carries it out.
+        deepest: the last block that is wanted.
+        batch_size: images a pass.
+        device: where.
+    """
+
+    backbone: Backbone
+    runtime: Runtime
+    deepest: int
+    batch_size: int
+    device: str
+
+
+class Extraction(Protocol):
+    """Where images are read and go through a backbone."""
+
+    def extract(
+        self, images: Sequence[Callable[[], Pixels]], work: Work
+    ) -> Iterator[tuple[Features, ...]]:
+        """Yield the features of images, in order, a batch at a time.
+
+        Args:
+            images: calls that each read one, uint8 [S, S, 3] RGB.
+            work: what makes features of them.
+
+        Yields:
+            A tuple of float32 [batch, D_i], one per block 0..deepest.
+
+        Raises:
+            UserError: names the image that cannot be read, or what is wrong with the backbone.
+        """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,15 @@ from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.extraction import READING, extract, read_square
-from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
+from gad_bench.features.extraction import READING, Here, read_square
+from gad_bench.features.interface import (
+    Backbone,
+    Extraction,
+    Features,
+    Pixels,
+    Runtime,
+    Work,
+)
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
 
 
@@ -29,6 +36,7 @@ class FeatureSource:
         batch_size: images a pass through the backbone.
         cache_dir: the folder that holds the store.
         about: what to tell people who list the store.
+        extraction: where images are read and go through the backbone.
     """
 
     backbone: Backbone
@@ -38,6 +46,7 @@ class FeatureSource:
     batch_size: int
     cache_dir: str
     about: Mapping[str, str]
+    extraction: Extraction = field(default_factory=Here)
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
@@ -71,8 +80,7 @@ class FeatureSource:
         """
         images = self.fingerprint(paths)
         size = self.backbone.image_size()
-        readers = [partial(read_square, path, size) for path in paths]
-        return self._get(images, {}, 1, readers.__getitem__)
+        return self._get(images, {}, 1, lambda row: partial(read_square, paths[row], size))
 
     def augmented(
         self, paths: Sequence[str], augmentation: Augmentation, category: CategoryFacts
@@ -110,14 +118,14 @@ class FeatureSource:
     ) -> StoredFeatures:
         def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
             done = 0
-            for batch in extract(
-                [reader(row) for row in rows],
+            work = Work(
                 backbone=self.backbone,
                 runtime=self.runtime,
                 deepest=deepest,
                 batch_size=self.batch_size,
                 device=self.device,
-            ):
+            )
+            for batch in self.extraction.extract([reader(row) for row in rows], work):
                 count = len(batch[0])
                 images.require_unchanged({row // passes for row in rows[done : done + count]})
                 done += count

@@ -10,10 +10,10 @@ from timm.models import create_feature_extractor
 from torch import Tensor, nn
 
 
-class PooledBlocks(nn.Module):
-    """Preprocessing, a network that returns its blocks' maps, and global average pooling.
+class BlockMaps(nn.Module):
+    """Preprocessing, and a network that returns its blocks' maps.
 
-    Takes uint8 [B, S, S, 3] RGB and returns one float32 [B, D_i] per block.
+    Takes uint8 [B, S, S, 3] RGB and returns one float32 [B, D_i, H_i, W_i] per block.
     """
 
     mean: Tensor
@@ -26,9 +26,21 @@ class PooledBlocks(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the pooled blocks."""
+        """Return the blocks' maps."""
         images = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-        return tuple(block.float().mean((2, 3)) for block in self.network(images))
+        return tuple(block.float() for block in self.network(images))
+
+
+class PooledBlocks(nn.Module):
+    """Global average pooling of blocks' maps: one float32 [B, D_i] per block."""
+
+    def __init__(self, maps: nn.Module) -> None:
+        super().__init__()
+        self.maps = maps
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the pooled blocks."""
+        return tuple(block.mean((2, 3)) for block in self.maps(pixels))
 
 
 class TappedModules(nn.Module):

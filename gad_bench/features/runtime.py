@@ -216,13 +216,13 @@ class _OpenVinoModel:
     def __init__(self, compiled: openvino.CompiledModel) -> None:
         import openvino
 
-        self.widths = [output.shape[1] for output in compiled.outputs]
+        self.shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
         # Twice the streams: one image waits behind each that is computed, so none has to idle.
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self.queue = openvino.AsyncInferQueue(compiled, 2 * streams)
 
     def __call__(self, pixels: Pixels) -> list[Features]:
-        features = [np.empty((len(pixels), width), np.float32) for width in self.widths]
+        features = [np.empty((len(pixels), *shape), np.float32) for shape in self.shapes]
 
         def keep(request: openvino.InferRequest, row: int) -> None:
             for block, tensor in zip(features, request.output_tensors, strict=True):

@@ -82,7 +82,17 @@ class TimmBackbone:
         Raises:
             UserError: the weights do not fit, or a tap names no module.
         """
-        from gad_bench.features.pooled import IntermediateBlocks, PooledBlocks, TappedModules
+        from gad_bench.features.pooled import PooledBlocks
+
+        return PooledBlocks(self.build_maps(deepest)).eval()
+
+    def build_maps(self, deepest: int) -> nn.Module:
+        """Build the same without the pooling; see `interface.Backbone`.
+
+        Raises:
+            UserError: the weights do not fit, or a tap names no module.
+        """
+        from gad_bench.features.pooled import BlockMaps, IntermediateBlocks, TappedModules
 
         network = self._network()
         blocks: nn.Module
@@ -91,7 +101,7 @@ class TimmBackbone:
         else:
             _check_taps(network, self.taps)
             blocks = TappedModules(network, self.taps[: deepest + 1])
-        return PooledBlocks(blocks, self._mean(), self._std()).eval()
+        return BlockMaps(blocks, self._mean(), self._std()).eval()
 
     def weights_file(self) -> Path | None:
         """Return the checkpoint, None for random weights.

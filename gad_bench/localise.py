@@ -1,0 +1,69 @@
+"""From a run's images to heat maps and what they are worth."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from gad_bench.components import Components
+from gad_bench.evaluation.metrics import auroc
+from gad_bench.evaluation.pixels import pixel_metrics
+from gad_bench.features.local import LocalSource
+from gad_bench.localisation.truth import MaskedMaps
+from gad_bench.split import Split
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localised:
+    """The test images' heat maps, and metrics of them by name."""
+
+    maps: MaskedMaps
+    metrics: dict[str, Any]
+
+
+def localise(
+    config: DictConfig, parts: Components, catalog: pd.DataFrame, split: Split
+) -> Localised | None:
+    """Return the heat maps of the test rows, fitted on the training rows; None for no localisation.
+
+    The training images are taken as they are: augmentation makes vectors, not maps.
+
+    Raises:
+        UserError: an image cannot be read, or the local features admit no fit.
+    """
+    source = LocalSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks.of(parts.backbone.block_count()),
+        runtime=parts.runtime,
+        device=config.device,
+        batch_size=config.batch_size,
+    )
+    started = time.perf_counter()
+    train, test = (list(catalog["path"].iloc[rows]) for rows in (split.train, split.test))
+    heat = parts.localisation.heat_maps(source, train, test)
+    if heat is None:
+        return None
+    seconds = time.perf_counter() - started
+    maps = MaskedMaps(heat, catalog.iloc[split.test])
+    return Localised(maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds})
+
+
+def _measure(maps: MaskedMaps) -> dict[str, Any]:
+    unknown = int((~maps.known).sum())
+    if unknown:
+        log.warning(
+            "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
+            unknown,
+        )
+    return {
+        "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
+        "images_without_mask": unknown,
+        **pixel_metrics(maps),
+    }
