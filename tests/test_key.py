@@ -93,6 +93,7 @@ SAME: dict[str, Any] = {
     "fold.n_splits": 4,
     "fold.seed": 1,
     "runtime.tf32": True,  # for GPUs alone
+    "save": "folder",
     "threshold.fpr": 0.1,
     "threshold.methods": ["gaussian"],
     "threshold.required": True,
