@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gad_bench.components import Components
 from gad_bench.config import check
-from gad_bench.deploy.save import Fitted, save_detector
+from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.describe import describe, run_tags
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.key import result_key
@@ -41,6 +41,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
     parts.require_possible(splits)
+    if config.save:
+        check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)
     source = _feature_source(config, parts, tags)
     key = result_key(config, parts, catalog, splits, source)
@@ -75,7 +77,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         if config.figures:
             outcome.draw(output)
         if config.save:
-            fitted = Fitted(training, splits[0], scores[0])
+            fitted = Fitted(training, splits[0], scores[0], outcome.localised)
             tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
         tracked.log(metrics, outcome.images, output)
     announce(description.name, metrics)
