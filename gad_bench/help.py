@@ -17,6 +17,9 @@ gad_bench: benchmark image anomaly detection with Gaussians on pretrained deep f
   python -m gad_bench -m hydra/launcher=joblib ...               a sweep in several processes
   python -m gad_bench --cfg job [GROUP=CHOICE ...]               show the config and do nothing
   python -m gad_bench --config-dir DIR ...                       add a folder of your own choices
+  python -m gad_bench.predict --help                             score images with a saved detector
+  python -m gad_bench.evaluate --help                            measure it on other images
+  python -m gad_bench.export --help                              make it an ONNX or OpenVINO graph
   python -m gad_bench.cache --help                               list, verify, prune stored features
 """
 

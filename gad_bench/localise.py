@@ -14,6 +14,7 @@ from gad_bench.components import Components
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.evaluation.pixels import pixel_metrics
 from gad_bench.features.local import LocalSource
+from gad_bench.localisation import FittedLocalisation
 from gad_bench.localisation.truth import MaskedMaps
 from gad_bench.split import Split
 
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Localised:
-    """The test images' heat maps, and metrics of them by name."""
+    """What was fitted, the test images' heat maps, and metrics of them by name."""
 
+    fitted: FittedLocalisation
     maps: MaskedMaps
     metrics: dict[str, Any]
 
@@ -47,12 +49,14 @@ def localise(
     )
     started = time.perf_counter()
     train, test = (list(catalog["path"].iloc[rows]) for rows in (split.train, split.test))
-    heat = parts.localisation.heat_maps(source, train, test)
-    if heat is None:
+    fitted = parts.localisation.fit(source, train)
+    if fitted is None:
         return None
+    maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
     seconds = time.perf_counter() - started
-    maps = MaskedMaps(heat, catalog.iloc[split.test])
-    return Localised(maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds})
+    return Localised(
+        fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
+    )
 
 
 def _measure(maps: MaskedMaps) -> dict[str, Any]:

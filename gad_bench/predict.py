@@ -11,13 +11,14 @@ from gad_bench.deploy.request import DONE, FAILED, option, run_command
 from gad_bench.errors import UserError
 
 USAGE = """
-Score images with a saved detector; writes OUTPUT/scores.csv, a row per image.
+Score images with a saved detector; writes OUTPUT/scores.csv, a row per image, and, where the
+run localised, a picture per image in OUTPUT/heat_maps.
 
   python -m gad_bench.predict detector=DIR images='line_1/*.png'
 
 An image that cannot be read is named and passed over, and the exit status is then 1.
 """
-SCORES = "scores.csv"
+SCORES, HEAT_MAPS = "scores.csv", "heat_maps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ def predict(request: Request) -> int:
     paths = find_images(request.images)
 
     from gad_bench.deploy.detector import Detector
+    from gad_bench.deploy.pictures import write_pictures
     from gad_bench.files import write_text
 
     detector = Detector.load(
@@ -61,6 +63,7 @@ def predict(request: Request) -> int:
     found = detector.predict(paths, threshold=request.threshold, skip_unreadable=True)
     output = Path(request.output).expanduser()
     write_text(output / SCORES, found.table().to_csv(index=False))
+    write_pictures(found, output / HEAT_MAPS)
     for reason in found.unreadable.values():
         print(f"passed over: {reason}", file=sys.stderr)
     decided = found.anomalous

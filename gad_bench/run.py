@@ -77,7 +77,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         if config.figures:
             outcome.draw(output)
         if config.save:
-            fitted = Fitted(training, splits[0], scores[0])
+            fitted = Fitted(training, splits[0], scores[0], outcome.localised)
             tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
         tracked.log(metrics, outcome.images, output)
     announce(description.name, metrics)

@@ -9,7 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 
+from gad_bench.features.local import LocalSource
+from gad_bench.localisation import HeatMaps, Localisation
+
 Array = NDArray[np.float64]
+
+
+def heat_maps(
+    localisation: Localisation, source: LocalSource, train: Sequence[str], test: Sequence[str]
+) -> HeatMaps:
+    """Fit some images and map others."""
+    fitted = localisation.fit(source, train)
+    assert fitted is not None
+    return fitted.heat_maps(source, test)
 
 
 def distances(fitted: Array, tested: Array) -> Array:

@@ -20,8 +20,10 @@ from gad_bench.deploy.rule import DecisionRule
 from gad_bench.errors import UserError
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Pixels, Runtime
+from gad_bench.features.local import LocalSource
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.localisation import FittedLocalisation, HeatMaps
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Scorer:
     runtime: Runtime
     model: FittedModel
     rule: DecisionRule
+    localisation: FittedLocalisation | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class Predictions:
         p_values: how probable a good image with such a score or a higher one is [images]; None
             where the run held no image out.
         threshold: the score beyond which an image is called anomalous; None for no decision.
+        heat_maps: of the images, where the run localised and they are asked for.
         unreadable: of each image that was passed over, why.
     """
 
@@ -58,6 +62,7 @@ class Predictions:
     scores: Vector
     p_values: Vector | None
     threshold: float | None
+    heat_maps: HeatMaps | None
     unreadable: Mapping[str, str]
 
     @property
@@ -136,6 +141,7 @@ class Detector:
         images: Image | Sequence[Image],
         *,
         threshold: float | None = None,
+        heat_maps: bool = True,
         skip_unreadable: bool = False,
     ) -> Predictions:
         """Score images.
@@ -144,6 +150,7 @@ class Detector:
             images: files, files' contents, or arrays uint8 [height, width, 3] RGB of any size.
             threshold: the score beyond which an image is called anomalous; None for the
                 detector's own, where it has one: see `DecisionRule`.
+            heat_maps: give them where the run localised: a second pass through the backbone.
             skip_unreadable: pass over files that cannot be read, and say which, in place of
                 raising the first one's error.
 
@@ -155,6 +162,7 @@ class Detector:
         reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)
         readers = [partial(reading, name, own) for name, own in zip(names, several, strict=True)]
         blocks, scores = self._score(readers)
+        heat = self._heat_maps(readers) if heat_maps else None
         read = np.array([name not in reading.unreadable for name in names], bool)
         return Predictions(
             images=[name for name, known in zip(names, read, strict=True) if known],
@@ -162,6 +170,7 @@ class Detector:
             scores=scores[read],
             p_values=self.scorer.rule.p_values(scores[read]),
             threshold=self.scorer.rule.threshold if threshold is None else threshold,
+            heat_maps=heat and replace(heat, grids=heat.grids[read]),
             unreadable=reading.unreadable,
         )
 
@@ -172,6 +181,19 @@ class Detector:
             return np.empty((0, len(model.blocks))), np.empty(0)
         blocks, images = zip(*scored, strict=True)
         return np.concatenate(blocks), np.concatenate(images)
+
+    def _heat_maps(self, readers: Sequence[partial[Pixels]]) -> HeatMaps | None:
+        scorer = self.scorer
+        if scorer.localisation is None:
+            return None
+        source = LocalSource(
+            backbone=scorer.backbone,
+            blocks=list(scorer.model.blocks),
+            runtime=scorer.runtime,
+            device=self.device,
+            batch_size=self.batch_size,
+        )
+        return scorer.localisation.heat_maps(source, readers)
 
     def _features(self, readers: Sequence[partial[Pixels]]) -> Iterator[dict[int, Matrix]]:
         """Yield the features of images by block, a batch at a time."""

@@ -72,7 +72,11 @@ def decode(node: Any, arrays: Mapping[str, NDArray[Any]], trusted: Sequence[str]
     if MAP in node:
         return {key: decode(own, arrays, trusted) for key, own in node[MAP]}
     fields = {name: decode(own, arrays, trusted) for name, own in node.items() if name != CLASS}
-    return _dataclass(str(node.get(CLASS)), trusted)(**fields)
+    name = str(node.get(CLASS))
+    try:
+        return _dataclass(name, trusted)(**fields)
+    except TypeError as error:
+        raise UserError(f"the file was written by another version of {name}: {error}") from error
 
 
 def _plain(value: Any, place: str) -> Any:  # noqa: ANN401

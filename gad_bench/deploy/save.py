@@ -24,6 +24,7 @@ from gad_bench.gaussian import Combination, Detector, Evidence
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.localise import Localised
 from gad_bench.scoring import fit_as_one, fit_blocks, score_rows, side_by_side
 from gad_bench.split import Rows, Split
 from gad_bench.threads import one_thread
@@ -38,6 +39,7 @@ class Fitted(NamedTuple):
     training: Training
     split: Split
     scores: Scores
+    localised: Localised | None
 
 
 def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split]) -> None:
@@ -93,6 +95,7 @@ def save_detector(
         runtime=parts.runtime,
         model=model,
         rule=rule,
+        localisation=fitted.localised.fitted if fitted.localised else None,
     )
     arrays: Arrays = {}
     facts: dict[str, Any] = {

@@ -20,7 +20,9 @@ class DetectorModel(PythonModel):
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's
         """Load the detector that lies with the model."""
         self.detector = Detector.load(context.artifacts["detector"])
-        self.detector.predict(BLANK)  # compiles the backbone, so that no request waits for it
+        self.detector.predict(
+            BLANK, heat_maps=False
+        )  # compiles the backbone, so that no request waits for it
 
     def predict(
         self,
@@ -29,7 +31,8 @@ class DetectorModel(PythonModel):
         params: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> pd.DataFrame:
         """Score images; see `Predictions.table`."""
-        return self.detector.predict(list(model_input["image"])).table().drop(columns="path")
+        images = list(model_input["image"])
+        return self.detector.predict(images, heat_maps=False).table().drop(columns="path")
 
 
 set_model(DetectorModel())

@@ -85,17 +85,22 @@ def resize_square(image: Pixels, size: int) -> Pixels:
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
+KEPT = 2
+"""Models: one for vectors and one for maps."""
 _kept: dict[str, Model] = {}
 
 
 def _ready_model(backbone: Backbone, runtime: Runtime, deepest: int, device: str) -> Model:
-    """Build and compile the model, or take the one that the sweep's last job used."""
+    """Build and compile the model, or take one that was used last."""
     facts = [dict(backbone.facts()), dict(runtime.facts(device)), deepest, device]
     key = json.dumps(facts, sort_keys=True)
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
-    return _kept[key]
+    model = _kept.pop(key, None)
+    if model is None:
+        while len(_kept) >= KEPT:
+            _kept.pop(next(iter(_kept)))
+        model = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
+    _kept[key] = model
+    return model
 
 
 def _batches(images: Iterator[Pixels], batch_size: int) -> Iterator[Pixels]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Backbone, Features, Runtime
+from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+Image = str | Callable[[], Pixels]
+"""A file, or a call that gives its pixels as the backbone takes them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +125,7 @@ class LocalSource:
         return replace(self, blocks=Blocks(indices=blocks).of(self.backbone.block_count()))
 
     def stream(
-        self, paths: Sequence[str], grid: int, embedding: Embedding | None = None
+        self, images: Sequence[Image], grid: int, embedding: Embedding | None = None
     ) -> Iterator[tuple[Features, ...]]:
         """Yield the maps of images, in order, a batch at a time; see `LocalBackbone`.
 
@@ -132,7 +136,7 @@ class LocalSource:
         """
         size = self.backbone.image_size()
         return extract(
-            [partial(read_square, path, size) for path in paths],
+            [partial(read_square, own, size) if isinstance(own, str) else own for own in images],
             backbone=LocalBackbone(
                 backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
             ),

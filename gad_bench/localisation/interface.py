@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
-from gad_bench.features.local import LocalSource
-from gad_bench.localisation.heat import HeatMaps
+from gad_bench.features.local import Image, LocalSource
+from gad_bench.localisation.heat import HeatMaps, Map
+
+
+class FittedLocalisation(Protocol):
+    """What knows the normal local features."""
+
+    def heat_maps(self, source: LocalSource, images: Sequence[Image]) -> HeatMaps:
+        """Return the heat maps of images, in order."""
 
 
 class Localisation(Protocol):
     """A way to find where in an image the anomaly is."""
 
-    def heat_maps(
-        self, source: LocalSource, train: Sequence[str], test: Sequence[str]
-    ) -> HeatMaps | None:
-        """Fit the local features of some images and return the heat maps of others.
+    def fit(self, source: LocalSource, train: Sequence[Image]) -> FittedLocalisation | None:
+        """Fit the local features of images.
 
         Raises:
             UserError: the features admit no fit.
@@ -32,13 +37,8 @@ class Localisation(Protocol):
 class NoLocalisation:
     """No heat maps."""
 
-    def heat_maps(
-        self,
-        source: LocalSource,
-        train: Sequence[str],
-        test: Sequence[str],
-    ) -> None:
-        """Return none."""
+    def fit(self, source: LocalSource, train: Sequence[Image]) -> None:
+        """Fit nothing."""
 
 
 def check_settings(grid: int, sigma: float) -> None:
@@ -56,3 +56,8 @@ def check_settings(grid: int, sigma: float) -> None:
 def vectors(maps: Features) -> NDArray[np.float32]:
     """Return the positions' vectors [images * H * W, C] of maps [images, C, H, W]."""
     return np.moveaxis(maps, 1, -1).reshape(-1, maps.shape[1])
+
+
+def joined(grids: Sequence[Map], grid: int) -> Map:
+    """Join batches of heat maps to [images, grid, grid], which may be none."""
+    return np.concatenate(grids) if grids else np.empty((0, grid, grid), np.float32)

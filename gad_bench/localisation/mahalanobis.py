@@ -12,14 +12,46 @@ import numpy as np
 
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
-from gad_bench.features.local import LocalSource
+from gad_bench.features.local import Image, LocalSource
 from gad_bench.gaussian import Moments
 from gad_bench.gaussian.detector import FittedMetric
 from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
 from gad_bench.gaussian.statistics import Vector
 from gad_bench.localisation.heat import HeatMaps, Map
-from gad_bench.localisation.interface import check_settings, vectors
+from gad_bench.localisation.interface import check_settings, joined, vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockGaussians:
+    """`Mahalanobis`, fitted.
+
+    Attributes:
+        blocks: those that localise.
+        grid: positions a side of the heat map.
+        sigma: of the Gaussian that smooths it, in pixels of the backbone's input.
+        fitted: the Gaussian of each block.
+    """
+
+    blocks: list[int]
+    grid: int
+    sigma: float
+    fitted: list[FittedMetric]
+
+    def heat_maps(self, source: LocalSource, images: Sequence[Image]) -> HeatMaps:
+        """Return the heat maps of images, in order."""
+        batches = source.choose(self.blocks).stream(images, self.grid)
+        grids = [self._mean_over_blocks(batch) for batch in batches]
+        size = source.backbone.image_size()
+        return HeatMaps(grids=joined(grids, self.grid), input_size=size, sigma=self.sigma)
+
+    def _mean_over_blocks(self, batch: tuple[Features, ...]) -> Map:
+        """Return the heat maps [images, grid, grid] of a batch."""
+        enlarged = [
+            _enlarged(own.score(vectors(maps)).reshape(len(maps), *maps.shape[2:]), self.grid)
+            for own, maps in zip(self.fitted, batch, strict=True)
+        ]
+        return np.mean(enlarged, axis=0, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,19 +81,19 @@ class Mahalanobis:
     def __post_init__(self) -> None:
         check_settings(self.grid, self.sigma)
 
-    def heat_maps(self, source: LocalSource, train: Sequence[str], test: Sequence[str]) -> HeatMaps:
-        """Fit in one or two passes over the training images, then map the test images.
+    def fit(self, source: LocalSource, train: Sequence[Image]) -> BlockGaussians:
+        """Fit in one or two passes over the training images.
 
         Raises:
             UserError: a block's features admit no fit.
         """
         source = source.choose(self.blocks)
         fitted = self._fit(source, train)
-        grids = [self._mean_over_blocks(fitted, batch) for batch in source.stream(test, self.grid)]
-        size = source.backbone.image_size()
-        return HeatMaps(grids=np.concatenate(grids), input_size=size, sigma=self.sigma)
+        return BlockGaussians(
+            blocks=list(source.blocks), grid=self.grid, sigma=self.sigma, fitted=fitted
+        )
 
-    def _fit(self, source: LocalSource, train: Sequence[str]) -> list[FittedMetric]:
+    def _fit(self, source: LocalSource, train: Sequence[Image]) -> list[FittedMetric]:
         moments = self._moments(source.stream(train, self.grid), None)
         widths = [own.dimension for own in moments]
         projections = [self.reduction.fit(own) for own in moments]
@@ -93,14 +125,6 @@ class Mahalanobis:
             ]
 
         return reduce(_added, map(of_batch, batches))
-
-    def _mean_over_blocks(self, fitted: Sequence[FittedMetric], batch: tuple[Features, ...]) -> Map:
-        """Return the heat maps [images, grid, grid] of a batch."""
-        enlarged = [
-            _enlarged(own.score(vectors(maps)).reshape(len(maps), *maps.shape[2:]), self.grid)
-            for own, maps in zip(fitted, batch, strict=True)
-        ]
-        return np.mean(enlarged, axis=0, dtype=np.float32)
 
 
 def _added(some: list[Moments], others: list[Moments]) -> list[Moments]:

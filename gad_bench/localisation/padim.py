@@ -13,16 +13,49 @@ from threadpoolctl import threadpool_limits
 
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
-from gad_bench.features.local import Embedding, LocalSource
+from gad_bench.features.local import Embedding, Image, LocalSource
 from gad_bench.gaussian import Moments, Samples
 from gad_bench.gaussian.detector import FittedMetric
 from gad_bench.gaussian.reduction import NoReduction
 from gad_bench.gaussian.statistics import Matrix, Statistics
 from gad_bench.localisation.heat import HeatMaps, Map
-from gad_bench.localisation.interface import check_settings
+from gad_bench.localisation.interface import check_settings, joined
 
 LARGEST_STRIDE = 16
 """Of the blocks that localise unless they are named: that of the paper's layers 1 to 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionGaussians:
+    """`PaDiM`, fitted.
+
+    Attributes:
+        blocks: those that localise.
+        grid: positions a side.
+        sigma: of the Gaussian that smooths the heat map, in pixels of the backbone's input.
+        embedding: the channels.
+        fitted: the Gaussian of each position, row by row.
+    """
+
+    blocks: list[int]
+    grid: int
+    sigma: float
+    embedding: Embedding
+    fitted: list[FittedMetric]
+
+    def heat_maps(self, source: LocalSource, images: Sequence[Image]) -> HeatMaps:
+        """Return the heat maps of images, in order."""
+        batches = source.choose(self.blocks).stream(images, self.grid, self.embedding)
+        grids = [self._map(maps) for maps in _grouped(batches, self.embedding.dimensions)]
+        size = source.backbone.image_size()
+        return HeatMaps(grids=joined(grids, self.grid), input_size=size, sigma=self.sigma)
+
+    def _map(self, maps: Features) -> Map:
+        """Return the heat maps [images, grid, grid] of a batch."""
+        pairs = zip(self.fitted, _by_position(maps), strict=True)
+        with _one_thread():
+            distances = [own.score(vectors) for own, vectors in pairs]
+        return np.stack(distances, axis=1).reshape(-1, self.grid, self.grid).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +95,8 @@ class PaDiM:
         if self.dimensions < 1:
             raise UserError(f"localisation.dimensions must be at least 1, not {self.dimensions}")
 
-    def heat_maps(self, source: LocalSource, train: Sequence[str], test: Sequence[str]) -> HeatMaps:
-        """Fit in one pass over the training images, then map the test images.
+    def fit(self, source: LocalSource, train: Sequence[Image]) -> PositionGaussians:
+        """Fit in one pass over the training images.
 
         Raises:
             UserError: a position's features admit no fit.
@@ -74,11 +107,13 @@ class PaDiM:
             seed=self.seed,
             largest_stride=None if self.blocks else LARGEST_STRIDE,
         )
-        fitted = self._fit(source.stream(train, self.grid, embedding))
-        tested = _grouped(source.stream(test, self.grid, embedding), self.dimensions)
-        grids = [self._map(fitted, maps) for maps in tested]
-        size = source.backbone.image_size()
-        return HeatMaps(grids=np.concatenate(grids), input_size=size, sigma=self.sigma)
+        return PositionGaussians(
+            blocks=list(source.blocks),
+            grid=self.grid,
+            sigma=self.sigma,
+            embedding=embedding,
+            fitted=self._fit(source.stream(train, self.grid, embedding)),
+        )
 
     def _fit(self, batches: Iterable[tuple[Features, ...]]) -> list[FittedMetric]:
         """Fit few images by their vectors themselves, which take no more memory than moments."""
@@ -108,13 +143,6 @@ class PaDiM:
 
     def _by_position(self, maps: Features) -> Iterator[Matrix]:
         return map(self.normalisation.apply, _by_position(maps))
-
-    def _map(self, fitted: Sequence[FittedMetric], maps: Features) -> Map:
-        """Return the heat maps [images, grid, grid] of a batch."""
-        pairs = zip(fitted, _by_position(maps), strict=True)
-        with _one_thread():
-            distances = [own.score(vectors) for own, vectors in pairs]
-        return np.stack(distances, axis=1).reshape(-1, self.grid, self.grid).astype(np.float32)
 
 
 def _one_thread() -> threadpool_limits:

@@ -125,3 +125,8 @@ def test_a_class_of_another_package_is_built_only_where_it_is_trusted() -> None:
 def test_a_name_that_is_no_dataclass_of_ours_is_refused(name: str) -> None:
     with pytest.raises(UserError):
         decode({"class": name}, {})
+
+
+def test_fields_of_another_version_are_refused() -> None:
+    with pytest.raises(UserError, match=r"another version of gad_bench\.gaussian\.metric"):
+        decode({"class": "gad_bench.gaussian.metric.RootMeanSquare", "centre": 1}, {})

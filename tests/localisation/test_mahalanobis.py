@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plain_localisation import distances, enlarged, stacked, vectors
+from plain_localisation import distances, enlarged, heat_maps, stacked, vectors
 
 from gad_bench.errors import UserError
 from gad_bench.features.local import LocalSource
@@ -39,14 +39,14 @@ def test_heat_maps_are_the_mean_over_blocks_of_positions_distances(
         enlarged(distances(vectors(one), vectors(two)).reshape(5, *two.shape[2:]), GRID)
         for one, two in zip(fitted, tested, strict=True)
     ]
-    found = mahalanobis().heat_maps(source, train, test)
+    found = heat_maps(mahalanobis(), source, train, test)
     np.testing.assert_allclose(found.grids, np.mean(expected, axis=0), rtol=1e-5)
 
 
 def test_heat_is_highest_at_the_defect(
     source: LocalSource, train: list[str], test: list[str]
 ) -> None:
-    maps = mahalanobis().heat_maps(source, train, test)
+    maps = heat_maps(mahalanobis(), source, train, test)
     for row in (2, 3, 4):
         heat = maps.at_size(row, 64, 64)
         top, left = np.unravel_index(heat.argmax(), heat.shape)
@@ -58,16 +58,16 @@ def test_heat_is_highest_at_the_defect(
 def test_heat_maps_do_not_depend_on_the_batch_size(
     source: LocalSource, train: list[str], test: list[str], batch_size: int
 ) -> None:
-    expected = mahalanobis().heat_maps(source, train, test).grids
-    found = mahalanobis().heat_maps(replace(source, batch_size=batch_size), train, test)
+    expected = heat_maps(mahalanobis(), source, train, test).grids
+    found = heat_maps(mahalanobis(), replace(source, batch_size=batch_size), train, test)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-4)
 
 
 def test_fewer_blocks_localise_where_they_are_named(
     source: LocalSource, train: list[str], test: list[str]
 ) -> None:
-    expected = mahalanobis().heat_maps(replace(source, blocks=[1]), train, test)
-    found = mahalanobis(blocks=[1]).heat_maps(source, train, test)
+    expected = heat_maps(mahalanobis(), replace(source, blocks=[1]), train, test)
+    found = heat_maps(mahalanobis(blocks=[1]), source, train, test)
     np.testing.assert_array_equal(found.grids, expected.grids)
 
 
@@ -83,7 +83,7 @@ def test_a_reduction_is_fitted_on_all_positions(
     kept = directions[:, ::-1][:, : np.flatnonzero(explained > 0.9)[0] + 1]
     expected = distances(values @ kept, vectors(tested) @ kept).reshape(-1, GRID, GRID)
     reduced = mahalanobis(blocks=[1], reduction=PrincipalComponents(threshold=0.9, negated=False))
-    np.testing.assert_allclose(reduced.heat_maps(source, train, test).grids, expected, rtol=1e-4)
+    np.testing.assert_allclose(heat_maps(reduced, source, train, test).grids, expected, rtol=1e-4)
 
 
 def test_normalisation_applies_to_each_position(
@@ -95,14 +95,14 @@ def test_normalisation_applies_to_each_position(
     one, two = (
         own / np.linalg.norm(own, axis=1, keepdims=True) for own in map(vectors, (fitted, tested))
     )
-    found = mahalanobis(blocks=[1], normalisation=UnitLength()).heat_maps(source, train, test)
+    found = heat_maps(mahalanobis(blocks=[1], normalisation=UnitLength()), source, train, test)
     expected = distances(one, two).reshape(-1, GRID, GRID)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-3)
 
 
 def test_a_singular_block_is_named(source: LocalSource, train: list[str], test: list[str]) -> None:
     with pytest.raises(UserError, match=r"localisation, block 0: covariance=empirical"):
-        mahalanobis(covariance=Empirical()).heat_maps(source, train, test)
+        heat_maps(mahalanobis(covariance=Empirical()), source, train, test)
 
 
 @pytest.mark.parametrize(

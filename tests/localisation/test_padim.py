@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from plain_localisation import distances, stacked
+from plain_localisation import distances, heat_maps, stacked
 
 from gad_bench.errors import UserError
 from gad_bench.features.local import Embedding, LocalSource
@@ -51,14 +51,14 @@ def test_each_position_has_its_own_gaussian(
     source: LocalSource, train: list[str], test: list[str], dimensions: int, images: int
 ) -> None:
     expected = plain(source, train[:images], test, dimensions)
-    found = padim(dimensions=dimensions).heat_maps(source, train[:images], test)
+    found = heat_maps(padim(dimensions=dimensions), source, train[:images], test)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-4)
 
 
 def test_heat_is_highest_at_the_defect(
     source: LocalSource, train: list[str], test: list[str]
 ) -> None:
-    maps = padim(grid=16, dimensions=15).heat_maps(source, train, test)
+    maps = heat_maps(padim(grid=16, dimensions=15), source, train, test)
     for row in (2, 3, 4):
         heat = maps.at_size(row, 64, 64)
         top, left = np.unravel_index(heat.argmax(), heat.shape)
@@ -69,7 +69,9 @@ def test_heat_is_highest_at_the_defect(
 def test_the_seed_chooses_the_channels(
     source: LocalSource, train: list[str], test: list[str]
 ) -> None:
-    zero, again, one = (padim(seed=seed).heat_maps(source, train, test).grids for seed in (0, 0, 1))
+    zero, again, one = (
+        heat_maps(padim(seed=seed), source, train, test).grids for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(zero, again)
     assert not np.allclose(zero, one)
 
@@ -78,7 +80,7 @@ def test_too_few_images_for_an_estimator_are_told(
     source: LocalSource, train: list[str], test: list[str]
 ) -> None:
     with pytest.raises(UserError, match=r"localisation, a position: covariance=empirical: 5 sam"):
-        padim(covariance=Empirical()).heat_maps(source, train[:5], test)
+        heat_maps(padim(covariance=Empirical()), source, train[:5], test)
 
 
 def test_no_dimensions_are_refused() -> None:
