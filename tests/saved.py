@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 
@@ -18,7 +22,9 @@ class Saved:
 
     def __init__(self, folder: Path, cache: Path, *overrides: str) -> None:
         self.folder, self.work, self.cache = folder / "detector", folder, cache
-        self.command("gad_bench", *DEMO, "figures=false", "save=detector", *overrides)
+        run = ["-m", "gad_bench", *DEMO, "figures=false", "save=detector", *overrides]
+        done = self.process(run)
+        assert done.returncode == 0, done.stderr
         (table,) = folder.glob("outputs/**/scores.csv")
         self.scores = pd.read_csv(table)
 
@@ -28,11 +34,17 @@ class Saved:
         return list(self.scores["path"])
 
     def command(self, module: str, *arguments: str, status: int = 0) -> tuple[str, str]:
-        """Run `python -m MODULE ARGUMENTS`; return what it printed."""
-        done = self.process(["-m", module, *arguments])
-        assert done.returncode == status, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout, done.stderr
+        """Carry out `python -m MODULE ARGUMENTS` in the work folder; return what it printed."""
+        output, errors = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(self.work),
+            mock.patch.dict(os.environ, {"GAD_BENCH_CACHE": str(self.cache)}),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+        ):
+            found = importlib.import_module(module).main(arguments)
+        assert found == status, errors.getvalue()
+        return output.getvalue(), errors.getvalue()
 
     def process(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run Python in the work folder."""
