@@ -77,7 +77,7 @@ def test_every_choice_fits_and_tells_what_is_far_away(
 @pytest.mark.parametrize("name", choices("detector"))
 def test_every_detector_is_built_with_reduction_and_normalisation(name: str) -> None:
     chosen = detector(f"detector={name}", "reduction=pca", "normalisation=l2")
-    assert chosen.reduction == PrincipalComponents(threshold=0.95, negated=False)
+    assert chosen.reduction == PrincipalComponents(threshold=0.99, negated=False)
     assert chosen.normalisation == UnitLength()
 
 
