@@ -99,7 +99,7 @@ class Ready:
         self.deepest = deepest
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
-        size = self.backbone.image_size()
+        size = self.image_size()
         return extract(
             [partial(read_square, path, size) for path in paths],
             backbone=self,

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 WIDTHS = (48, 24, 32, 56, 112, 160, 272, 448, 1792)
 SIDE = 8
+FOLDS = 5
 # Training images, good and defective test images of MVTec AD.
 COUNTS = {
     "bottle": (209, 20, 63),
@@ -99,11 +100,12 @@ def main() -> None:
             bench.run("category=bottle", f"fold.index={index % 5}", "figures=false")
             for index in range(arguments.processes)
         )
-        print(f"{arguments.experiment}: {jobs} jobs in one sweep: {swept:.1f} s")
-        print(
-            f"a job in a process of its own: {singly:.2f} s, {jobs} of them {jobs * singly:.0f} s"
-        )
-        print(f"ratio: {jobs * singly / swept:.1f}")
+        print(f"{arguments.experiment}: {jobs} jobs of {FOLDS} folds in one sweep: {swept:.1f} s")
+        print(f"one fold of one job in a process of its own: {singly:.2f} s")
+        for count, what in ((len(COUNTS) * FOLDS, "a category and fold"), (jobs * FOLDS, "a job")):
+            print(
+                f"a process for {what}: {count * singly:.0f} s, {count * singly / swept:.1f} times"
+            )
 
 
 @dataclass(frozen=True)

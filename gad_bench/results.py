@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.evaluation import Scores
 from gad_bench.files import write_text
+from gad_bench.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +91,15 @@ def announce_restored(name: str, output: Path) -> float:
 
 
 def point_the_way(
-    output: Path, store: Path, metrics: Mapping[str, Any], viewer: str | None
+    output: Path,
+    store: Path,
+    metrics: Mapping[str, Any],
+    watch: Stopwatch,
+    viewer: str | None,
 ) -> None:
     """Tell where time went, where the files are and how to open the tracking page."""
     source = "read from" if metrics["cache_hit"] else "extracted into"
+    log.info("time: %s", watch)
     log.info("features %s %s", source, store)
     log.info("scores, metrics and figures: %s", output)
     if viewer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from gad_bench.outcome import Outcome
 from gad_bench.results import announce, announce_rates, announce_restored, point_the_way
 from gad_bench.scoring import score
 from gad_bench.split import split_catalog
+from gad_bench.stopwatch import Stopwatch
 from gad_bench.training import obtain_training
 
 
@@ -36,6 +36,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     Raises:
         UserError: the config asks for something impossible.
     """
+    watch = Stopwatch()
     check(config)
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
@@ -50,18 +51,19 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
 
+    watch.lap("images")
     with parts.tracking.run(description) as tracked:
+        watch.lap("tracking store")
         features = source.features(list(catalog["path"]))
         limits = parts.dataset.facts(config.category)
         training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
 
-        started = time.perf_counter()
+        watch.lap("features")
         scores = [
             score(catalog, features.blocks, training, split, parts.detector, parts.combination)
             for split in splits
         ]
-        seconds_fit = time.perf_counter() - started
-
+        watch.lap("fit")
         outcome = Outcome(
             config=config,
             parts=parts,
@@ -71,19 +73,22 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             training=training,
             scores=scores,
             localised=localise(config, parts, catalog, splits[0]),
-            seconds_fit=seconds_fit,
+            seconds_fit=watch.seconds["fit"],
         )
         metrics = outcome.write(output)
+        watch.lap("metrics")
         if config.figures:
             outcome.draw(output)
+        watch.lap("figures")
         if config.save:
             fitted = Fitted(training, splits[0], scores[0], outcome.localised)
             tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
         tracked.log(metrics, outcome.images, output)
+        watch.lap("record")
     announce(description.name, metrics)
     if sweep is None:
         announce_rates(metrics)
-        point_the_way(output, features.path, metrics, parts.tracking.viewer)
+        point_the_way(output, features.path, metrics, watch, parts.tracking.viewer)
     return float(metrics["auroc"])
 
 

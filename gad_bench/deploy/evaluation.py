@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -24,6 +23,7 @@ from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
 from gad_bench.scoring import check_finite
+from gad_bench.stopwatch import Stopwatch
 from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
 
 FITTED = (
@@ -59,6 +59,7 @@ def evaluate_detector(
     Raises:
         UserError: the data set, the store or the detector's scores cannot be used.
     """
+    watch = Stopwatch()
     check(config)
     dataset: Dataset = build(config.dataset)
     tracker: Tracker = build(config.tracking)
@@ -68,14 +69,16 @@ def evaluate_detector(
     config = adopt(config, folder)
     description = _describe(detector, config, about)
     with tracker.run(description) as tracked:
+        watch.lap("images")
         features = _source(detector, config, about).features(list(tested["path"]))
+        watch.lap("features")
         check_finite(tested, features.blocks)
-        started = time.perf_counter()
         scores = _score(detector, tested, features.blocks)
+        watch.lap("score")
         metrics = evaluate(scores, seed=config.seed) | {
             "images_test": len(tested),
             "seconds_extract": features.seconds_extract,
-            "seconds_score": time.perf_counter() - started,
+            "seconds_score": watch.seconds["score"],
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule.threshold),
         }
@@ -86,8 +89,9 @@ def evaluate_detector(
         name = f"{dataset.name}/{config.category}"
         inputs = DatasetInput(name=name, source=paths, digest=features.images_digest)
         tracked.log(metrics, inputs, output)
+        watch.lap("metrics, figures and record")
     announce(description.name, metrics)
-    point_the_way(output, features.path, metrics, tracker.viewer)
+    point_the_way(output, features.path, metrics, watch, tracker.viewer)
     return float(metrics["auroc"])
 
 

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gad_bench.stopwatch import Stopwatch
+
+
+def test_each_stage_lasts_from_the_end_of_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter([10.0, 10.25, 12.0])
+    monkeypatch.setattr(time, "perf_counter", lambda: next(moments))
+    watch = Stopwatch()
+    watch.lap("images")
+    watch.lap("features")
+    assert watch.seconds == {"images": 0.25, "features": 1.75}
+    assert str(watch) == "images 0.2 s, features 1.8 s"
