@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.config import build
 from gad_bench.errors import UserError
@@ -26,6 +27,7 @@ from gad_bench.tracking import SweepSummary, Tracker
 
 log = logging.getLogger(__name__)
 
+UNRESOLVED = "UserError raised while resolving interpolation: "  # OmegaConf's own words
 FAILURE_FILE = "failure.json"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
@@ -108,8 +110,9 @@ class SweepCallback(Callback):
             _resolve_choices(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
-        except UserError as error:  # Hydra swallows any other exception here
-            print(f"error: {error}", file=sys.stderr)
+        except (UserError, OmegaConfBaseException) as error:  # Hydra swallows what is raised here
+            reason = str(error).partition("\n")[0].removeprefix(UNRESOLVED)
+            print(f"error: {reason}", file=sys.stderr)
             raise SystemExit(2) from None
         _started = Sweep(name, Path(name).absolute(), tracker)
 
