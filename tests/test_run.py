@@ -179,8 +179,9 @@ def test_a_run_leaves_its_files(program: Program) -> None:
 
 def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     outcome = program(*DEMO)
-    found, features, files, viewer = outcome.output.splitlines()[-4:]
+    found, time, features, files, viewer = outcome.output.splitlines()[-5:]
     assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
+    assert time.startswith("time: images ")
     assert "features" in features
     assert str(outcome.runs[-1]) in files
     assert viewer == "compare runs: mlflow ui --backend-store-uri sqlite:///mlflow.db"
