@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,15 @@ def build(node: DictConfig) -> Any:  # noqa: ANN401 - whatever class the YAML fi
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any YAML
+    """Yield a nested config's leaves by dotted key; an empty mapping is a leaf."""
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node
 
 
 def _check_component(key: str, node: DictConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.config import leaves
 from gad_bench.split import Fold
 from gad_bench.tracking import KEY, Description
 
@@ -76,7 +77,7 @@ def versions() -> dict[str, str]:
 def flatten(config: DictConfig) -> dict[str, Any]:
     """Return the resolved config as dotted keys, but for the other categories' facts."""
     resolved = OmegaConf.to_container(config, resolve=True)
-    pairs = dict(_leaves("", resolved))
+    pairs = dict(leaves(resolved))
     others = [
         key
         for key in pairs
@@ -84,14 +85,6 @@ def flatten(config: DictConfig) -> dict[str, Any]:
         and not key.startswith(f"dataset.categories.{config.category}.")
     ]
     return {key: value for key, value in pairs.items() if key not in others}
-
-
-def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any YAML
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
-    else:
-        yield prefix, node
 
 
 def _git_commit() -> str | None:

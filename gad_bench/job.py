@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -136,23 +135,20 @@ def _report(error: Exception) -> int:
 
 def _end_sweep(sweep: Sweep, status: int) -> int:
     """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
-    outcomes = list(sweep.outcomes())
-    counts = Counter(outcome for _, outcome in outcomes)
-    lost = sweep.never_started()
-    kinds = [*counts.items(), *([("never started", lost)] if lost else [])]
+    survey = sweep.survey()
+    lost = survey.never_started
+    kinds = [*survey.counts.items(), *([("never started", lost)] if lost else [])]
     told = ", ".join(f"{count} {outcome}" for outcome, count in kinds)
-    print(f"{len(outcomes) + lost} jobs in {sweep.folder}: {told or 'none'}")
-    failures = [
-        read_failure(folder) | {"folder": folder} for folder, o in outcomes if o == "failed"
-    ]
+    print(f"{survey.asked} jobs in {sweep.folder}: {told or 'none'}")
+    failures = [read_failure(folder) | {"folder": folder} for folder in survey.folders("failed")]
     _print_failures(failures)
-    cut_off = [folder for folder, outcome in outcomes if outcome == "unfinished"]
+    cut_off = survey.folders("unfinished")
     for folder in cut_off:
         print(f"unfinished: {folder}: its process ended before it did", file=sys.stderr)
     if cut_off or lost:
         print("the same command with resume=true does what is left", file=sys.stderr)
     try:
-        sweep.close()
+        sweep.close(survey)
     except TrackingError as error:
         return _report(error)
     page = sweep.folder / SUMMARY / "report.html"

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,6 +35,33 @@ Outcome = Literal["finished", "restored", "failed", "unfinished"]
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What became of a sweep's jobs.
+
+    Attributes:
+        outcomes: each job's folder and what became of the job, in the jobs' order.
+        never_started: how many jobs left no trace.
+    """
+
+    outcomes: Sequence[tuple[Path, Outcome]]
+    never_started: int
+
+    @property
+    def asked(self) -> int:
+        """How many jobs there should be."""
+        return len(self.outcomes) + self.never_started
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many jobs had which outcome."""
+        return Counter(outcome for _, outcome in self.outcomes)
+
+    def folders(self, outcome: Outcome) -> list[Path]:
+        """Return the folders of the jobs of an outcome."""
+        return [folder for folder, found in self.outcomes if found == outcome]
+
+
+@dataclass(frozen=True)
 class Sweep:
     """A sweep that this process started."""
 
@@ -48,29 +75,29 @@ class Sweep:
         for folder in sorted(folders, key=lambda folder: (len(folder.name), folder.name)):
             yield folder, _outcome(folder)
 
-    def never_started(self) -> int:
-        """Return how many jobs left no trace."""
+    def survey(self) -> Survey:
+        """Look once at what became of all the jobs that were asked for."""
         from gad_bench.report.asked import asked_jobs
 
+        outcomes = list(self.outcomes())
         asked_for = self.folder / "multirun.yaml"
         asked = len(asked_jobs(asked_for)) if asked_for.exists() else 0
-        return max(asked - sum(1 for _ in self.outcomes()), 0)
+        return Survey(outcomes, max(asked - len(outcomes), 0))
 
-    def close(self) -> None:
+    def close(self, survey: Survey) -> None:
         """Record the sweep's outcome where its runs are recorded.
 
         Raises:
             TrackingError: it cannot be recorded.
         """
-        jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in self.outcomes()])
-        counts = Counter(jobs.get("outcome", ()))
-        lost = self.never_started()
-        failed = counts["failed"] + counts["unfinished"] + lost
+        jobs = pd.DataFrame([_job(folder, outcome) for folder, outcome in survey.outcomes])
+        counts = survey.counts
+        failed = counts["failed"] + counts["unfinished"] + survey.never_started
         write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
         tables = self._report() if counts["finished"] + counts["restored"] else []
         summary = SweepSummary(
             metrics={
-                "jobs": len(jobs) + lost,
+                "jobs": survey.asked,
                 "jobs_failed": failed,
                 "jobs_restored": counts["restored"],
             },

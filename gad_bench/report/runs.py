@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from gad_bench.config import leaves
+
 Setting = frozenset[tuple[str, str]]
 
 # Keys that leave a run's numbers as they are, with all keys below them.
@@ -75,13 +77,9 @@ def one_run_each(runs: Iterable[Run]) -> tuple[list[Run], int]:
     )
 
 
-def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any YAML
+def flatten(config: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any YAML
     """Yield a nested config's leaves as dotted keys and text."""
-    if isinstance(config, Mapping) and config:
-        for key, value in config.items():
-            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, str(config)
+    return ((key, str(value)) for key, value in leaves(config))
 
 
 def same_value(one: str, other: str) -> bool:
