@@ -1,4 +1,4 @@
-"""List, verify and prune the stored features: `python -m gad_bench.cache`."""
+"""List, verify and prune stored features and images: `python -m gad_bench.cache`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 
 from gad_bench.errors import UserError
 from gad_bench.features.upkeep import (
+    ABOUT,
     Holding,
+    Kept,
     choose_surplus,
     choose_unused,
     damaged_files,
     holdings,
+    kept_images,
     leftovers,
-    remove,
     size_of,
 )
 from gad_bench.paths import default_cache_folder
@@ -28,7 +30,6 @@ DONE, DAMAGED, IMPOSSIBLE = 0, 1, 2
 DAY = 86_400  # seconds
 UNITS = ("B", "kB", "MB", "GB", "TB")
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
-ABOUT = ("dataset", "category", "backbone")
 COLUMNS = (*ABOUT, "blocks", "images", "passes", "size", "made", "last used", "state")
 
 
@@ -46,12 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_store(chosen: argparse.Namespace) -> int:
-    """Print a line for each extraction, the longest unused first."""
+    """Print a line for each extraction, the longest unused first, and one for images by size."""
     held = holdings(chosen.cache_dir)
     if held:
         _print_table([COLUMNS, *(_row(holding, time.time()) for holding in held)])
     total = format_size(sum(holding.size for holding in held))
     print(f"{len(held)} extractions, {total}, in {chosen.cache_dir}")
+    for kept in kept_images(chosen.cache_dir):
+        age = _format_age(time.time() - kept.used)
+        print(f"{kept.name}, {format_size(kept.size)}, last used {age} ago, in {kept.folder}")
     for path in leftovers(chosen.cache_dir):
         print(f"{path}: not read any more, {format_size(size_of(path))}; prune removes it")
     return DONE
@@ -75,13 +79,13 @@ def verify(chosen: argparse.Namespace) -> int:
 
 def prune(chosen: argparse.Namespace) -> int:
     """Remove what was not used for long, then the longest unused until the rest fits."""
-    held = holdings(chosen.cache_dir)
+    held: list[Kept] = [*holdings(chosen.cache_dir), *kept_images(chosen.cache_dir)]
     doomed = []
     if chosen.older_than is not None:
         doomed = choose_unused(held, time.time() - chosen.older_than * DAY)
     if chosen.max_size is not None:
         doomed += choose_surplus([one for one in held if one not in doomed], chosen.max_size)
-    freed = sum(_remove_holding(holding, chosen.dry_run) for holding in doomed)
+    freed = sum(_remove_kept(kept, chosen.dry_run) for kept in doomed)
     freed += sum(_remove_leftover(path, chosen.dry_run) for path in leftovers(chosen.cache_dir))
     print(f"{format_size(freed)} {'would be' if chosen.dry_run else 'were'} freed")
     return DONE
@@ -176,15 +180,18 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cells).rstrip())
 
 
-def _remove_holding(holding: Holding, dry_run: bool) -> int:
-    """Remove an extraction unless it is running; tell of it and return the bytes freed."""
-    name = " ".join(holding.about.get(key, "?") for key in ABOUT)
-    line = f"{name}, {format_size(holding.size)}: {holding.extraction.folder}"
-    if holding.extraction.is_locked() or not (dry_run or remove(holding.extraction)):
+def _remove_kept(kept: Kept, dry_run: bool) -> int:
+    """Remove it unless it is being extracted; tell of it and return the bytes freed."""
+    line = f"{kept.name}, {format_size(kept.size)}: {kept.folder}"
+    if _is_running(kept) or not (dry_run or kept.remove()):
         print(f"kept, it is being extracted: {line}")
         return 0
     print(f"{'would remove' if dry_run else 'removed'}: {line}")
-    return holding.size
+    return kept.size
+
+
+def _is_running(kept: Kept) -> bool:
+    return isinstance(kept, Holding) and kept.extraction.is_locked()
 
 
 def _remove_leftover(path: Path, dry_run: bool) -> int:

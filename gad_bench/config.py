@@ -34,6 +34,7 @@ class Config:
     batch_size: int
     device: str
     cache_dir: str
+    keep_images: bool
     figures: bool
     resume: bool
     save: str | None

@@ -103,5 +103,6 @@ def _feature_source(
         device=config.device,
         batch_size=config.batch_size,
         cache_dir=config.cache_dir,
+        keep_images=config.keep_images,
         about={name: tags[name] for name in ("dataset", "category", "backbone")},
     )

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from filelock import FileLock
 
 from gad_bench import cache
 from gad_bench.data.fingerprint import fingerprint
+from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.interface import Features
 from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions
 from gad_bench.features.store import FeatureStore, Recipe
@@ -21,6 +23,7 @@ from gad_bench.features.upkeep import holdings, remove
 
 DAY = 86_400
 COUNT = 100  # two shards
+INDEX_AND_IMAGE = ("fingerprints-v1/*.json", "images-v1/*/*/ab")
 
 
 def zeros(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
@@ -35,6 +38,15 @@ def store(folder: Path, category: str, deepest: int = 1, unused: float = 0) -> E
     then = time.time() - unused * DAY
     os.utime(path, (then, then))
     return Extraction(path.parent, deepest)
+
+
+def keep_image(folder: Path) -> Path:
+    """Keep a decoded image of 8 x 8 pixels, and return its file."""
+    picture = folder / "picture.png"
+    cv2.imwrite(str(picture), np.zeros((10, 10, 3), np.uint8))
+    images = DecodedImages(folder)
+    images.read(str(picture), 8, "ab")
+    return images.folder(8) / "ab" / "ab"
 
 
 def make_old(*paths: Path) -> None:
@@ -120,6 +132,11 @@ class TestList:
         assert run("list", tmp_path / "nothing") == 0
         assert run.lines == [f"0 extractions, 0 B, in {tmp_path / 'nothing'}"]
 
+    def test_decoded_images_have_a_line_by_size(self, folder: Path, run: Run) -> None:
+        kept = keep_image(folder)
+        run("list", folder)
+        assert run.lines[-1] == f"1 decoded image, 224 B, last used 0 s ago, in {kept.parents[1]}"
+
 
 class TestVerify:
     def test_a_sound_store_passes(self, folder: Path, run: Run) -> None:
@@ -128,10 +145,11 @@ class TestVerify:
 
     @pytest.mark.parametrize(
         "pattern",
-        [f"{LAYOUT}/*/*/shard-00000*", f"{LAYOUT}/*/recipe.json", "fingerprints-v1/*.json"],
-        ids=["shard", "recipe", "index"],
+        [f"{LAYOUT}/*/*/shard-00000*", f"{LAYOUT}/*/recipe.json", *INDEX_AND_IMAGE],
+        ids=["shard", "recipe", "index", "image"],
     )
     def test_one_flipped_bit_anywhere_is_named(self, folder: Path, run: Run, pattern: str) -> None:
+        keep_image(folder)
         path = next(folder.glob(pattern))
         content = path.read_bytes()
         for offset in range(0, len(content), max(1, len(content) // 40)):
@@ -242,6 +260,15 @@ class TestPrune:
         assert not any(path.exists() for path in left)
         assert run.lines[-1] == "1 kB were freed"
         assert len(categories(folder)) == 3
+
+    def test_decoded_images_of_one_size_go_together(self, folder: Path, run: Run) -> None:
+        kept = keep_image(folder)
+        run("prune", folder, "--older-than", "20")
+        assert kept.exists()
+        make_old(kept.parents[1])
+        run("prune", folder, "--older-than", "1")
+        assert not kept.parents[1].exists()
+        assert f"removed: 1 decoded image, 224 B: {kept.parents[1]}" in run.lines
 
     def test_what_went_is_extracted_again(self, folder: Path) -> None:
         extraction = holdings(folder)[0].extraction

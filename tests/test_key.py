@@ -74,6 +74,7 @@ SAME: dict[str, Any] = {
     "batch_size": 3,
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
+    "keep_images": True,
     "figures": False,
     "resume": True,
     "backbone.name": "{alias}",
@@ -200,6 +201,7 @@ class Workshop:
             device=config.device,
             batch_size=config.batch_size,
             cache_dir=config.cache_dir,
+            keep_images=config.keep_images,
             about={},
         )
         stored = [source.features(list(catalog["path"]))]

@@ -12,6 +12,7 @@ from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
+from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.extraction import READING, Here, read_square
 from gad_bench.features.interface import (
     Backbone,
@@ -37,6 +38,7 @@ class FeatureSource:
         cache_dir: the folder that holds the store.
         about: what to tell people who list the store.
         extraction: where images are read and go through the backbone.
+        keep_images: keep decoded images for further backbones of the same input size.
     """
 
     backbone: Backbone
@@ -47,6 +49,7 @@ class FeatureSource:
     cache_dir: str
     about: Mapping[str, str]
     extraction: Extraction = field(default_factory=Here)
+    keep_images: bool = False
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
@@ -80,7 +83,14 @@ class FeatureSource:
         """
         images = self.fingerprint(paths)
         size = self.backbone.image_size()
-        return self._get(images, {}, 1, lambda row: partial(read_square, paths[row], size))
+
+        def reader(row: int) -> Callable[[], Pixels]:
+            if self.keep_images:
+                kept = DecodedImages(self._folder)
+                return partial(kept.read, paths[row], size, images.digests[row])
+            return partial(read_square, paths[row], size)
+
+        return self._get(images, {}, 1, reader)
 
     def augmented(
         self, paths: Sequence[str], augmentation: Augmentation, category: CategoryFacts

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from gad_bench.data import fingerprint
+from gad_bench.features import decoded
 from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions, older_layouts
 from gad_bench.features.shards import is_intact, read_about, shard_files, shard_rows
 from gad_bench.files import TEMPORARY
 
+ABOUT = ("dataset", "category", "backbone")
 LEFT_FOR_GOOD = 86_400  # seconds: whoever writes a file takes less
 
 
@@ -52,6 +54,58 @@ class Holding:
         """Whether all shards are there."""
         return 0 < self.all_parts <= self.parts
 
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.extraction.folder
+
+    @property
+    def name(self) -> str:
+        """What it is, for people."""
+        return " ".join(self.about.get(key, "?") for key in ABOUT)
+
+    def remove(self) -> bool:
+        """Remove it, whole or not at all; return whether it was free to be removed.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        return remove(self.extraction)
+
+
+@dataclass(frozen=True)
+class KeptImages:
+    """Decoded images of one input size as they lie in the cache.
+
+    Attributes:
+        folder: their place.
+        images: their number.
+        size: in bytes.
+        used: when one was last read or written, in seconds since 1970.
+    """
+
+    folder: Path
+    images: int
+    size: int
+    used: float
+
+    @property
+    def name(self) -> str:
+        """What they are, for people."""
+        return f"{self.images} decoded image{'s' * (self.images != 1)}"
+
+    def remove(self) -> bool:
+        """Remove them; whoever reads or writes one meanwhile goes on without.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        _remove_whole(self.folder, self.folder.parent)
+        return True
+
+
+Kept = Holding | KeptImages
+
 
 def holdings(cache_dir: Path) -> list[Holding]:
     """Return what the store holds, the longest unused first."""
@@ -64,8 +118,18 @@ def holdings(cache_dir: Path) -> list[Holding]:
     return sorted(found, key=lambda holding: holding.used)
 
 
+def kept_images(cache_dir: Path) -> list[KeptImages]:
+    """Return the decoded images, by input size."""
+    found = []
+    for folder in sorted((cache_dir / decoded.FOLDER).glob("[!.]*")):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            images, used = sum(1 for _ in folder.glob("*/[!.]*")), folder.stat().st_mtime
+            found.append(KeptImages(folder, images, size_of(folder), used))
+    return found
+
+
 def damaged_files(cache_dir: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield every file of the store and of the images' fingerprints, and whether it is damaged."""
+    """Yield every file that the cache holds of images and features, and whether it is damaged."""
     for entry in entry_folders(cache_dir):
         for extraction in extractions(entry):
             for path in shard_files(extraction.folder).values():
@@ -74,14 +138,16 @@ def damaged_files(cache_dir: Path) -> Iterator[tuple[Path, bool]]:
             yield recipe, _read_recipe(recipe) is None
     for index in sorted((cache_dir / fingerprint.FOLDER).glob("[!.]*.json")):
         yield index, not fingerprint.is_intact(index)
+    for image in sorted((cache_dir / decoded.FOLDER).glob("[!.]*/*/[!.]*")):
+        yield image, not decoded.is_intact(image)
 
 
-def choose_unused(held: Sequence[Holding], before: float) -> list[Holding]:
+def choose_unused(held: Sequence[Kept], before: float) -> list[Kept]:
     """Return those that were last used before a time, in seconds since 1970."""
     return [holding for holding in held if holding.used < before]
 
 
-def choose_surplus(held: Sequence[Holding], size: int) -> list[Holding]:
+def choose_surplus(held: Sequence[Kept], size: int) -> list[Kept]:
     """Return those that must go, the longest unused first, for the rest to fit into a size."""
     surplus = sum(holding.size for holding in held) - size
     chosen = []
@@ -103,9 +169,7 @@ def remove(extraction: Extraction) -> bool:
 
     try:
         with FileLock(extraction.lock).acquire(timeout=0):
-            doomed = extraction.entry.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-            extraction.folder.rename(doomed)
-            shutil.rmtree(doomed)
+            _remove_whole(extraction.folder, extraction.entry.parent)
             if not extractions(extraction.entry):
                 extraction.recipe.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # another process begins a new extraction
@@ -119,8 +183,8 @@ def remove(extraction: Extraction) -> bool:
 def leftovers(cache_dir: Path) -> list[Path]:
     """Return the stores of older versions, and what killed processes left a day ago or more."""
     found = older_layouts(cache_dir)
-    for folder in (cache_dir / LAYOUT, cache_dir / fingerprint.FOLDER):
-        for path in folder.rglob(f"{TEMPORARY}*"):
+    for folder in (LAYOUT, fingerprint.FOLDER, decoded.FOLDER):
+        for path in (cache_dir / folder).rglob(f"{TEMPORARY}*"):
             with contextlib.suppress(FileNotFoundError):
                 if path.stat().st_mtime < time.time() - LEFT_FOR_GOOD:
                     found.append(path)
@@ -134,6 +198,12 @@ def size_of(folder: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size if path.is_file() else 0
     return total
+
+
+def _remove_whole(folder: Path, beside: Path) -> None:
+    doomed = beside / f"{TEMPORARY}{uuid.uuid4().hex}"
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def _look_at(extraction: Extraction) -> Holding | None:

@@ -13,7 +13,7 @@ Setting = frozenset[tuple[str, str]]
 
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
-    *("cache_dir", "device", "batch_size", "figures", "resume"),
+    *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
     *("tracking", "experiment", "variant", "hydra"),
 )
 OF_THE_CATEGORY = ("category", "dataset.categories")

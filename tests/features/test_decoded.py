@@ -1,0 +1,142 @@
+"""Decoded images that are kept: equal to what is decoded, checked, shared by content."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from gad_bench.errors import UserError
+from gad_bench.features import decoded, extraction
+from gad_bench.features.blocks import Blocks
+from gad_bench.features.decoded import FOLDER, DecodedImages, is_intact
+from gad_bench.features.extraction import read_square
+from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.obtain import FeatureSource
+from gad_bench.features.runtime import TorchRuntime
+
+SIZE = 64
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> str:
+    path = tmp_path / "image.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8))
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> DecodedImages:
+    return DecodedImages(tmp_path / "cache")
+
+
+def kept_file(images: DecodedImages) -> Path:
+    return images.folder(SIZE) / DIGEST[:2] / DIGEST
+
+
+def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_image(path: str) -> None:
+        raise AssertionError(f"{path} was decoded")
+
+    monkeypatch.setattr(extraction, "read_image", read_image)
+
+
+def test_an_image_is_decoded_once_and_is_the_same_afterwards(
+    image: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = images.read(image, SIZE, DIGEST)
+    np.testing.assert_array_equal(first, read_square(image, SIZE))
+    forbid_decoding(monkeypatch)
+    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), first)
+
+
+def test_sizes_are_kept_apart(image: str, images: DecodedImages) -> None:
+    images.read(image, SIZE, DIGEST)
+    np.testing.assert_array_equal(images.read(image, 32, DIGEST), read_square(image, 32))
+
+
+@pytest.mark.parametrize("place", [0, 31, 32, -1])
+def test_a_flipped_bit_is_told_and_the_image_decoded_again(
+    place: int, image: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    images.read(image, SIZE, DIGEST)
+    content = bytearray(kept_file(images).read_bytes())
+    content[place] ^= 1
+    kept_file(images).write_bytes(content)
+    assert not is_intact(kept_file(images))
+    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
+    assert f"{kept_file(images)} is damaged" in caplog.text
+    assert is_intact(kept_file(images))
+
+
+@pytest.mark.parametrize("length", [0, 10, 32, 1000])
+def test_a_torn_file_is_decoded_again(length: int, image: str, images: DecodedImages) -> None:
+    images.read(image, SIZE, DIGEST)
+    os.truncate(kept_file(images), length)
+    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
+    assert is_intact(kept_file(images))
+
+
+def test_a_folder_that_cannot_be_written_ends_with_what_to_do(
+    image: str, images: DecodedImages
+) -> None:
+    images.cache_dir.mkdir()
+    (images.cache_dir / FOLDER).write_text("in the way")
+    with pytest.raises(UserError, match="keep_images=false"):
+        images.read(image, SIZE, DIGEST)
+
+
+def test_a_folder_that_is_pruned_meanwhile_is_no_error(
+    image: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pruned(_path: Path) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(decoded, "whole_file", pruned)
+    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
+
+
+class TestFeatureSource:
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> FeatureSource:
+        return FeatureSource(
+            backbone=FilterBank(input_size=SIZE, octaves=2),
+            blocks=Blocks(),
+            runtime=TorchRuntime(),
+            device="cpu",
+            batch_size=4,
+            cache_dir=str(tmp_path / "cache"),
+            about={},
+            keep_images=True,
+        )
+
+    def test_a_second_backbone_decodes_nothing(
+        self, image: str, source: FeatureSource, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source.features([image])
+        forbid_decoding(monkeypatch)
+        other = replace(source, backbone=FilterBank(input_size=SIZE, octaves=2, orientations=3))
+        assert not other.features([image]).cache_hit
+
+    def test_features_are_those_of_images_that_are_not_kept(
+        self, image: str, source: FeatureSource, tmp_path: Path
+    ) -> None:
+        plain = replace(source, keep_images=False, cache_dir=str(tmp_path / "other"))
+        expected = plain.features([image]).blocks
+        assert not (tmp_path / "other" / FOLDER).exists()
+        for _ in range(2):
+            blocks = replace(source, runtime=TorchRuntime()).features([image]).blocks
+            for block, values in blocks.items():
+                np.testing.assert_array_equal(values, expected[block])
+
+    def test_an_image_that_changed_is_decoded_again(
+        self, image: str, source: FeatureSource
+    ) -> None:
+        before = source.features([image]).blocks[0]
+        cv2.imwrite(image, 255 - cv2.imread(image))
+        assert not np.array_equal(source.features([image]).blocks[0], before)
