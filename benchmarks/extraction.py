@@ -1,6 +1,7 @@
 """Images per second from files to features in the store, and what each step costs.
 
     python benchmarks/extraction.py --backbone efficientnet-b4 --images DIR --weights FILE
+    python benchmarks/extraction.py ... --device cuda --batch-size 64 [--precision float32 --tf32]
 
 All variants run in one process, in turn, several rounds; a ratio is the median of the rounds'
 ratios, so that a change of the machine's pace falls on both sides.
@@ -13,6 +14,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,19 +23,23 @@ from statistics import median
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 
 from gad_bench.config import build
+from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
+from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Backbone, Features, Runtime
+from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.paths import config_folder
+from gad_bench.threads import thread_count
 
-BATCH = 16
-EAGER = f"plain PyTorch, batches of {BATCH}"
-BARE = "OpenVINO alone, images in memory"
 Extraction = Iterator[tuple[Features, ...]]
+Run = Callable[[], None]
+SIDE = 2048  # of the matrices whose product stands for what the machine can do
 
 
 def main() -> None:
@@ -41,17 +47,46 @@ def main() -> None:
     backbone = choose_backbone(arguments.backbone, arguments.weights)
     files = (path for path in sorted(arguments.images.rglob("*")) if path.suffix in SUFFIXES)
     paths = [str(path) for path in islice(files, arguments.count)]
-    variants = {
-        EAGER: to_store(paths, plain(backbone, BATCH)),
+    with tempfile.TemporaryDirectory() as cache:
+        compared = on_cpu if arguments.device == "cpu" else on_gpu
+        variants = compared(arguments, backbone, paths, Path(cache))
+        seconds = measure(variants, arguments.rounds)
+    eager, *_, bare, _ = seconds
+    print(f"{backbone.name}, {len(paths)} images, {describe_machine(arguments.device)}\n")
+    print_table(seconds, len(paths), eager, bare)
+    print_limit(backbone, arguments.device, bare, len(paths) / median(seconds[bare]))
+
+
+def on_cpu(
+    arguments: argparse.Namespace, backbone: Backbone, paths: Sequence[str], cache: Path
+) -> dict[str, Run]:
+    batch = arguments.batch_size
+    openvino = Ready(backbone, OpenVinoRuntime(), "cpu", batch)
+    return {
+        f"plain PyTorch, batches of {batch}": to_store(paths, plain(backbone, batch)),
         "plain PyTorch, batches of 4": to_store(paths, plain(backbone, 4)),
-        "runtime=torch": to_store(paths, Ready(backbone, TorchRuntime())),
-        "runtime=openvino": to_store(paths, Ready(backbone, OpenVinoRuntime())),
-        BARE: in_memory(paths, backbone),
-        "reading and resizing alone, one thread": lambda: read_all(paths, backbone),
+        "`runtime=torch`": to_store(paths, Ready(backbone, TorchRuntime(), "cpu", batch)),
+        "`runtime=openvino`": to_store(paths, openvino),
+        "`runtime=openvino keep_images=true`": to_store(paths, openvino.keeping(paths, cache)),
+        "OpenVINO alone, images in memory": in_memory(openvino, paths),
+        "reading and resizing alone": lambda: read_all(paths, backbone.image_size()),
     }
-    seconds = measure(variants, arguments.rounds)
-    print(f"{backbone.name}, {len(paths)} images, {describe_machine()}\n")
-    print_table(seconds, len(paths))
+
+
+def on_gpu(
+    arguments: argparse.Namespace, backbone: Backbone, paths: Sequence[str], cache: Path
+) -> dict[str, Run]:
+    device, batch = arguments.device, arguments.batch_size
+    runtime = TorchRuntime(precision=arguments.precision, tf32=arguments.tf32)
+    ours = Ready(backbone, runtime, device, batch)
+    workers = f"plain PyTorch, {thread_count()} processes read"
+    return {
+        workers: to_store(paths, plain_with_workers(backbone, batch, device)),
+        "`runtime=torch`": to_store(paths, ours),
+        "`runtime=torch keep_images=true`": to_store(paths, ours.keeping(paths, cache)),
+        "PyTorch alone, images on the device": on_device(backbone, runtime, arguments, paths),
+        "reading and resizing alone": lambda: read_all(paths, backbone.image_size()),
+    }
 
 
 def parse() -> argparse.Namespace:
@@ -61,6 +96,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, required=True, help="a folder of images")
     parser.add_argument("--count", type=int, default=48, help="images a round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda")
+    parser.add_argument("--precision", default="float32", help="on a GPU")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU")
     return parser.parse_args()
 
 
@@ -86,27 +125,68 @@ def plain(backbone: Backbone, batch_size: int) -> Callable[[Sequence[str]], Extr
     return run
 
 
+class Files(Dataset[Pixels]):
+    """Images, for PyTorch's own loader."""
+
+    def __init__(self, paths: Sequence[str], size: int) -> None:
+        self.paths, self.size = paths, size
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> Pixels:
+        return read_square(self.paths[row], self.size)
+
+
+def plain_with_workers(
+    backbone: Backbone, batch_size: int, device: str
+) -> Callable[[Sequence[str]], Extraction]:
+    """What a script on a GPU does: eager, default layout, read by PyTorch's worker processes."""
+    module = backbone.build(backbone.block_count() - 1).to(device)
+
+    def run(paths: Sequence[str]) -> Extraction:
+        files = Files(paths, backbone.image_size())
+        for batch in DataLoader(files, batch_size, num_workers=thread_count(), pin_memory=True):
+            with torch.inference_mode():
+                blocks = module(batch.to(device, non_blocking=True))
+            yield tuple(block.cpu().numpy() for block in blocks)
+
+    return run
+
+
 class Ready:
     """A backbone and a runtime in one, whose model is built beforehand."""
 
-    def __init__(self, backbone: Backbone, runtime: Runtime) -> None:
+    def __init__(self, backbone: Backbone, runtime: Runtime, device: str, batch_size: int) -> None:
         deepest = backbone.block_count() - 1
         self.name, self.image_size = backbone.name, backbone.image_size
-        model = runtime.compile(backbone.build(deepest), backbone.image_size(), "cpu")
+        self.model = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
         self.build = lambda _deepest: None
-        self.compile = lambda *_: model
-        self.facts = lambda *_: {"model": id(model)}
-        self.deepest = deepest
+        self.compile = lambda *_: self.model
+        self.facts = lambda *_: {"model": id(self.model)}
+        self.deepest, self.device, self.batch_size = deepest, device, batch_size
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
         size = self.image_size()
+        return self.extract([partial(read_square, path, size) for path in paths])
+
+    def keeping(self, paths: Sequence[str], cache: Path) -> Callable[[Sequence[str]], Extraction]:
+        """Return the same from decoded images, all of which are kept by now."""
+        kept, size = DecodedImages(cache), self.image_size()
+        digests = dict(zip(paths, fingerprint(paths, cache).digests, strict=True))
+        read = {path: partial(kept.read, path, size, digests[path]) for path in paths}
+        for image in read.values():
+            image()
+        return lambda wanted: self.extract([read[path] for path in wanted])
+
+    def extract(self, images: Sequence[Callable[[], Pixels]]) -> Extraction:
         return extract(
-            [partial(read_square, path, size) for path in paths],
+            images,
             backbone=self,
             runtime=self,
             deepest=self.deepest,
-            batch_size=BATCH,
-            device="cpu",
+            batch_size=self.batch_size,
+            device=self.device,
         )
 
 
@@ -125,16 +205,37 @@ def to_store(
     return once
 
 
-def in_memory(paths: Sequence[str], backbone: Backbone) -> Callable[[], None]:
-    runtime, size = OpenVinoRuntime(), backbone.image_size()
-    model = runtime.compile(backbone.build(backbone.block_count() - 1), size, "cpu")
-    pixels = np.stack([read_square(path, size) for path in paths])
-    return lambda: model(pixels) and None
+def in_memory(ready: Ready, paths: Sequence[str]) -> Run:
+    pixels = np.stack([read_square(path, ready.image_size()) for path in paths])
+    return lambda: ready.model(pixels) and None
 
 
-def read_all(paths: Sequence[str], backbone: Backbone) -> None:
-    for path in paths:
-        read_square(path, backbone.image_size())
+def on_device(
+    backbone: Backbone,
+    runtime: TorchRuntime,
+    arguments: argparse.Namespace,
+    paths: Sequence[str],
+) -> Run:
+    """The same module, precision and layout as the runtime's, on pixels that the device holds."""
+    device, size = arguments.device, backbone.image_size()
+    module = backbone.build(backbone.block_count() - 1).to(device)
+    module = module.to(memory_format=torch.channels_last)
+    pixels = torch.from_numpy(np.stack([read_square(path, size) for path in paths])).to(device)
+    precision = getattr(torch, runtime.precision)
+
+    def run() -> None:
+        rounded = precision != torch.float32
+        with torch.inference_mode(), torch.autocast(device, precision, enabled=rounded):
+            for batch in pixels.split(arguments.batch_size):
+                module(batch)
+        torch.accelerator.synchronize()
+
+    return run
+
+
+def read_all(paths: Sequence[str], size: int) -> None:
+    with ThreadPoolExecutor(thread_count()) as threads:
+        list(threads.map(lambda path: read_square(path, size), paths))
 
 
 def measure(variants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -147,19 +248,49 @@ def measure(variants: dict[str, Callable[[], None]], rounds: int) -> dict[str, l
     return seconds
 
 
-def print_table(seconds: dict[str, list[float]], images: int) -> None:
-    print("| variant | images/s | times plain PyTorch | of bare OpenVINO |")
+def print_table(seconds: dict[str, list[float]], images: int, eager: str, bare: str) -> None:
+    print("| variant | images/s | times plain PyTorch | of the bare model |")
     print("|---|---|---|---|")
     for name, own in seconds.items():
         to_eager, to_bare = (
             median(theirs / ours for theirs, ours in zip(seconds[other], own, strict=True))
-            for other in (EAGER, BARE)
+            for other in (eager, bare)
         )
         print(f"| {name} | {images / median(own):.1f} | {to_eager:.2f} | {to_bare:.2f} |")
 
 
-def describe_machine() -> str:
-    return f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"
+def print_limit(backbone: Backbone, device: str, bare: str, images_per_second: float) -> None:
+    """Tell how near the bare model comes to what the machine can do."""
+    work = gigaflop(backbone)
+    reached, limit = work * images_per_second, product_rate(device)
+    print(
+        f"\n{work:.2f} GFLOP an image; {bare}: {reached:.0f} GFLOP/s, {reached / limit:.0%} of the "
+        f"{limit:.0f} of a float32 product of two matrices of {SIDE} x {SIDE}"
+    )
+
+
+def gigaflop(backbone: Backbone) -> float:
+    size = backbone.image_size()
+    module = backbone.build(backbone.block_count() - 1)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        module(torch.zeros((1, size, size, 3), dtype=torch.uint8))
+    return counter.get_total_flops() / 1e9
+
+
+def product_rate(device: str) -> float:
+    """Return the GFLOP/s of a float32 matrix product, the median of nine."""
+    one, two = (torch.randn(SIDE, SIDE, device=device) for _ in range(2))
+    rates = []
+    for _ in range(9):
+        started = time.perf_counter()
+        float((one @ two)[0, 0])
+        rates.append(2 * SIDE**3 / (time.perf_counter() - started) / 1e9)
+    return median(rates)
+
+
+def describe_machine(device: str) -> str:
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    return f"{thread_count()} threads, {name}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from gad_bench.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino
+    import torch
     from torch import nn
 
 PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -63,9 +64,7 @@ class TorchRuntime:
         place = torch.device(resolve_device(device))
         if place.type == "cuda" and not torch.cuda.is_available():
             raise UserError(f"device={device}: the installed torch {torch.__version__} has no CUDA")
-        torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        torch.backends.cudnn.allow_tf32 = self.tf32
-        model = _TorchModel(module, place, getattr(torch, self.precision))
+        model = _TorchModel(module, place, getattr(torch, self.precision), self.tf32)
         return _OneByOne(model) if place.type == "cpu" else model
 
 
@@ -146,12 +145,19 @@ class AutoRuntime:
 class _TorchModel:
     """Runs batches, and halves them for good when memory is short."""
 
-    def __init__(self, module: nn.Module, device: Any, precision: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        precision: torch.dtype,
+        tf32: bool,
+    ) -> None:
         import torch
 
         self.module = module.to(device).to(memory_format=torch.channels_last)
         self.device = device
         self.precision = precision
+        self.tf32 = tf32
         self.largest: int | None = None
 
     def __call__(self, pixels: Pixels) -> list[Features]:
@@ -176,6 +182,9 @@ class _TorchModel:
     def _run(self, pixels: Pixels) -> list[Features]:
         import torch
 
+        # The process's, not the model's: another model may have set them meanwhile.
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        torch.backends.cudnn.allow_tf32 = self.tf32
         batch = torch.from_numpy(pixels)
         if self.device.type == "cuda":
             batch = batch.pin_memory()

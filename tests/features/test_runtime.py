@@ -110,6 +110,21 @@ def test_tf32_is_no_fact_of_a_cpu() -> None:
     assert TorchRuntime(tf32=True).facts("cpu") == TorchRuntime().facts("cpu")
 
 
+class _Tf32(nn.Module):
+    """Tells whether a GPU would round to TF32 now."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        products = torch.backends.cuda.matmul.allow_tf32
+        return (torch.tensor([products, torch.backends.cudnn.allow_tf32]).expand(len(pixels), 2),)
+
+
+def test_tf32_is_each_models_own(pixels: NDArray[np.uint8]) -> None:
+    models = {on: TorchRuntime(tf32=on).compile(_Tf32(), 64, "cpu") for on in (True, False)}
+    for on in (True, False, True):
+        (told,) = models[on](pixels)
+        assert (told == on).all()
+
+
 @pytest.mark.parametrize("runtime", [TorchRuntime, OpenVinoRuntime, AutoRuntime])
 def test_an_unknown_precision_lists_the_known_ones(
     runtime: type[TorchRuntime | OpenVinoRuntime | AutoRuntime],
@@ -146,7 +161,7 @@ class _SmallMemory(nn.Module):
 def test_short_memory_halves_the_batch_for_good_with_a_word(
     pixels: NDArray[np.uint8], caplog: pytest.LogCaptureFixture
 ) -> None:
-    model = _TorchModel(_SmallMemory(), torch.device("cpu"), torch.float32)
+    model = _TorchModel(_SmallMemory(), torch.device("cpu"), torch.float32, tf32=False)
     with caplog.at_level(logging.WARNING):
         first, second = model(pixels), model(pixels)
     assert relative_difference(first, [pixels.mean((1, 2), dtype=np.float32)]) < 1e-6
