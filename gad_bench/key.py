@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from importlib.metadata import version
 
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.canonical import json_digest
 from gad_bench.components import Components
+from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.localisation import NoLocalisation
@@ -28,6 +28,7 @@ def result_key(
     catalog: pd.DataFrame,
     splits: Sequence[Split],
     source: FeatureSource,
+    images: Fingerprint,
 ) -> str:
     """Return the SHA-256 of everything that changes a run's numbers, and of nothing else.
 
@@ -41,7 +42,7 @@ def result_key(
         "version": version("gad_bench"),
         "features": source.facts(),
         "blocks": source.wanted_blocks(),
-        "images": list(source.fingerprint(list(catalog["path"])).digests),
+        "images": list(images.digests),
         "masks": _masks(parts, catalog, source),
         "defects": list(catalog["defect"]),
         "fitted": [split.train.tolist() for split in splits],
@@ -52,8 +53,7 @@ def result_key(
         "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},
         "seed": config.seed,
     }
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json_digest(facts)
 
 
 def _masks(parts: Components, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from omegaconf import DictConfig
 from gad_bench.components import Components
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.evaluation.pixels import pixel_metrics
-from gad_bench.features.local import LocalSource
+from gad_bench.features.local import Image, LocalSource
 from gad_bench.localisation import FittedLocalisation
 from gad_bench.localisation.truth import MaskedMaps
 from gad_bench.split import Split
@@ -31,11 +32,16 @@ class Localised:
 
 
 def localise(
-    config: DictConfig, parts: Components, catalog: pd.DataFrame, split: Split
+    config: DictConfig,
+    parts: Components,
+    catalog: pd.DataFrame,
+    split: Split,
+    reader: Callable[[int], Image],
 ) -> Localised | None:
     """Return the heat maps of the test rows, fitted on the training rows; None for no localisation.
 
-    The training images are taken as they are: augmentation makes vectors, not maps.
+    The training images are taken as they are: augmentation makes vectors, not maps. The reader
+    gives, of a row of the catalog, the image.
 
     Raises:
         UserError: an image cannot be read, or the local features admit no fit.
@@ -48,7 +54,7 @@ def localise(
         batch_size=config.batch_size,
     )
     started = time.perf_counter()
-    train, test = (list(catalog["path"].iloc[rows]) for rows in (split.train, split.test))
+    train, test = ([reader(row) for row in rows] for rows in (split.train, split.test))
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None

@@ -46,7 +46,8 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)
     source = _feature_source(config, parts, tags)
-    key = result_key(config, parts, catalog, splits, source)
+    images = source.fingerprint(list(catalog["path"]))
+    key = result_key(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
@@ -54,7 +55,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     watch.lap("images")
     with parts.tracking.run(description) as tracked:
         watch.lap("tracking store")
-        features = source.features(list(catalog["path"]))
+        features = source.features(images)
         limits = parts.dataset.facts(config.category)
         training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
 
@@ -72,7 +73,7 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
             features=features,
             training=training,
             scores=scores,
-            localised=localise(config, parts, catalog, splits[0]),
+            localised=localise(config, parts, catalog, splits[0], source.reader(images)),
             seconds_fit=watch.seconds["fit"],
         )
         metrics = outcome.write(output)

@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from gad_bench import cache
-from gad_bench.data.fingerprint import fingerprint
+from gad_bench.data.fingerprint import file_digest, fingerprint
 from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.interface import Features
 from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions
@@ -23,7 +23,7 @@ from gad_bench.features.upkeep import holdings, remove
 
 DAY = 86_400
 COUNT = 100  # two shards
-INDEX_AND_IMAGE = ("fingerprints-v1/*.json", "images-v1/*/*/ab")
+INDEX_AND_IMAGE = ("fingerprints-v1/*.json", "images-v1/*/*/*")
 
 
 def zeros(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
@@ -44,9 +44,9 @@ def keep_image(folder: Path) -> Path:
     """Keep a decoded image of 8 x 8 pixels, and return its file."""
     picture = folder / "picture.png"
     cv2.imwrite(str(picture), np.zeros((10, 10, 3), np.uint8))
-    images = DecodedImages(folder)
-    images.read(str(picture), 8, "ab")
-    return images.folder(8) / "ab" / "ab"
+    images, digest = DecodedImages(folder), file_digest(str(picture))
+    images.read(str(picture), 8, digest)
+    return images.folder(8) / digest[:2] / digest
 
 
 def make_old(*paths: Path) -> None:

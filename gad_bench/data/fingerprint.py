@@ -7,20 +7,23 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gad_bench.errors import UserError
-from gad_bench.files import write_text
+from gad_bench.files import whole_file
 
 log = logging.getLogger(__name__)
 
 FOLDER = "fingerprints-v1"
 UNSETTLED = 2_000_000_000  # ns: a file changed so lately could change again within its time stamp
 
-Stamp = list[int]
+READERS = 8  # threads: files may lie on a network
+
+Stamp = str
+"""Size, modification time, change time and inode as the index writes them: a JSON list, which as
+text takes half the memory of its numbers."""
 Known = dict[str, tuple[Stamp, str]]
 
 
@@ -30,7 +33,7 @@ class Fingerprint:
 
     Attributes:
         paths: the files.
-        stamps: size, modification time, change time and inode of each.
+        stamps: what tells without reading it whether a file has changed.
         digests: the SHA-256 of each file's content.
     """
 
@@ -46,7 +49,7 @@ class Fingerprint:
         """
         for number in numbers:
             path = self.paths[number]
-            if _stamp(path) != self.stamps[number] and _digest(path) != self.digests[number]:
+            if _stamp(path) != self.stamps[number] and file_digest(path) != self.digests[number]:
                 raise UserError(f"{path} changed while it was being read: run again")
 
 
@@ -64,9 +67,8 @@ def fingerprint(paths: Sequence[str], cache_dir: Path) -> Fingerprint:
     stamps = [_stamp(path) for path in paths]
     stale = [i for i, path in enumerate(paths) if path not in known or known[path][0] != stamps[i]]
     if stale:
-        with ThreadPoolExecutor() as threads:
-            fresh = list(threads.map(_digest, [paths[i] for i in stale]))
-        known |= {paths[i]: (stamps[i], digest) for i, digest in zip(stale, fresh, strict=True)}
+        fresh = _digests([paths[i] for i in stale])
+        known.update((paths[i], (stamps[i], own)) for i, own in zip(stale, fresh, strict=True))
         _write_index(index, known)
     return Fingerprint(paths, stamps, [known[path][1] for path in paths])
 
@@ -76,15 +78,27 @@ def is_intact(index: Path) -> bool:
     return _checked_text(index) is not None
 
 
+def _digests(paths: Sequence[str]) -> list[str]:
+    from multiprocessing.pool import ThreadPool
+
+    with ThreadPool(READERS) as threads:
+        return threads.map(file_digest, paths)
+
+
 def _stamp(path: str) -> Stamp:
     try:
         found = Path(path).stat()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return json.dumps([found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino])
 
 
-def _digest(path: str) -> str:
+def file_digest(path: str) -> str:
+    """Return the SHA-256 of a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -106,26 +120,51 @@ def _read_index(path: Path) -> Known:
     if text is None:
         log.warning("%s is damaged: the images are read again", path)
         return {}
-    return {name: (stamp, digest) for name, (stamp, digest) in json.loads(text).items()}
+    return dict(_entries(text))
 
 
 def _checked_text(path: Path) -> str | None:
     """Return what stands below the first line, if that is its SHA-256."""
     try:
-        checksum, _, text = path.read_text(encoding="utf-8").partition("\n")
-    except (OSError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            checksum, text = file.readline(), file.read()
+    except OSError:
         return None
-    return text if checksum == hashlib.sha256(text.encode()).hexdigest() else None
+    intact = checksum == hashlib.sha256(text).hexdigest().encode() + b"\n"
+    return text.decode() if intact else None
+
+
+def _entries(text: str) -> Iterator[tuple[str, tuple[Stamp, str]]]:
+    """Parse an index one entry at a time: all at once they take several times the memory."""
+    decode, position = json.JSONDecoder().raw_decode, len("{")
+    while position < len(text) - len("}"):
+        name, position = decode(text, position)
+        (stamp, digest), position = decode(text, position + len(": "))
+        yield name, (json.dumps(stamp), digest)
+        position += len(", ")
 
 
 def _write_index(path: Path, known: Known) -> None:
-    """Keep what is old enough to be trusted; without a place to keep it, files are read again."""
-    limit = time.time_ns() - UNSETTLED
-    settled = {
-        name: (stamp, digest) for name, (stamp, digest) in known.items() if max(stamp[1:3]) < limit
-    }
-    text = json.dumps(settled)
+    """Write the index; without a place for it, files are read again."""
+    checksum = hashlib.sha256()
     try:
-        write_text(path, hashlib.sha256(text.encode()).hexdigest() + "\n" + text)
+        with whole_file(path) as draft, draft.open("wb") as file:
+            file.write(checksum.hexdigest().encode() + b"\n")
+            for piece in _index_pieces(known):
+                checksum.update(piece)
+                file.write(piece)
+            file.seek(0)
+            file.write(checksum.hexdigest().encode())
     except OSError as error:
         log.warning("%s cannot be written (%s): the images will be read again", path, error)
+
+
+def _index_pieces(known: Known) -> Iterator[bytes]:
+    """Yield the JSON of what is old enough to be trusted, an entry at a time."""
+    limit = time.time_ns() - UNSETTLED
+    before = "{"
+    for name, (stamp, digest) in known.items():
+        if max(json.loads(stamp)[1:3]) < limit:
+            yield f'{before}{json.dumps(name)}: [{stamp}, "{digest}"]'.encode()
+            before = ", "
+    yield b"{}" if before == "{" else b"}"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gad_bench.data.fingerprint import file_digest
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Pixels
 from gad_bench.files import whole_file
@@ -55,7 +56,8 @@ class DecodedImages:
         pixels = _load(kept, size)
         if pixels is None:
             pixels = read_square(path, size)
-            _keep(kept, pixels)
+            if file_digest(path) == digest:  # else it has changed, and the caller will notice
+                _keep(kept, pixels)
         with contextlib.suppress(OSError):
             os.utime(folder)  # the last use, for `gad_bench.cache prune`
         return pixels

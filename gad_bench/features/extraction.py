@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 def extract(
-    images: Sequence[Callable[[], Pixels]],
+    images: Iterable[Callable[[], Pixels]],
     *,
     backbone: Backbone,
     runtime: Runtime,
@@ -44,15 +44,20 @@ def extract(
         UserError: names the image that cannot be read, or what is wrong with the backbone.
     """
     model = _ready_model(backbone, runtime, deepest, device)
-    with (
-        _threads(thread_count()) as readers,
-        _threads(1) as runner,
-        tqdm(total=len(images), desc=backbone.name, unit="image", disable=None) as progress,
-    ):
+    with _threads(thread_count()) as readers, _threads(1) as runner:
         read = _ahead(readers, lambda image: image(), images, 2 * batch_size)
         for features in _ahead(runner, model, _batches(read, batch_size), 1):
-            progress.update(len(features[0]))
             yield tuple(features)
+
+
+def show_progress(
+    batches: Iterable[tuple[Features, ...]], name: str, images: int
+) -> Iterator[tuple[Features, ...]]:
+    """Yield the batches of a number of images, with a bar where somebody watches."""
+    with tqdm(total=images, desc=name, unit="image", disable=None) as progress:
+        for batch in batches:
+            progress.update(len(batch[0]))
+            yield batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +65,7 @@ class Here:
     """Extraction in this process."""
 
     def extract(
-        self, images: Sequence[Callable[[], Pixels]], work: Work
+        self, images: Iterable[Callable[[], Pixels]], work: Work
     ) -> Iterator[tuple[Features, ...]]:
         """Yield the features of images; see `interface.Extraction`."""
         return extract(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,12 +84,12 @@ class Extraction(Protocol):
     """Where images are read and go through a backbone."""
 
     def extract(
-        self, images: Sequence[Callable[[], Pixels]], work: Work
+        self, images: Iterable[Callable[[], Pixels]], work: Work
     ) -> Iterator[tuple[Features, ...]]:
         """Yield the features of images, in order, a batch at a time.
 
         Args:
-            images: calls that each read one, uint8 [S, S, 3] RGB.
+            images: calls that each read one, uint8 [S, S, 3] RGB; there may be millions.
             work: what makes features of them.
 
         Yields:

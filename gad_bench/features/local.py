@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.extraction import extract, read_square
+from gad_bench.features.extraction import extract, read_square, show_progress
 from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
 
 if TYPE_CHECKING:
@@ -135,13 +135,15 @@ class LocalSource:
             UserError: names the image that cannot be read, or what is wrong with the backbone.
         """
         size = self.backbone.image_size()
-        return extract(
-            [partial(read_square, own, size) if isinstance(own, str) else own for own in images],
-            backbone=LocalBackbone(
-                backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
-            ),
+        backbone = LocalBackbone(
+            backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
+        )
+        batches = extract(
+            (partial(read_square, own, size) if isinstance(own, str) else own for own in images),
+            backbone=backbone,
             runtime=self.runtime,
             deepest=max(self.blocks),
             batch_size=self.batch_size,
             device=self.device,
         )
+        return show_progress(batches, backbone.name, len(images))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import READING, Here, read_square
+from gad_bench.features.extraction import READING, Here, read_square, show_progress
 from gad_bench.features.interface import (
     Backbone,
     Extraction,
@@ -23,6 +24,9 @@ from gad_bench.features.interface import (
     Work,
 )
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
+
+Images = Sequence[str] | Fingerprint
+"""Files; or their fingerprint, by whoever has it already, so that nobody looks at them again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,47 +71,50 @@ class FeatureSource:
         """
         return self.blocks.of(self.backbone.block_count())
 
-    def fingerprint(self, paths: Sequence[str]) -> Fingerprint:
-        """Return the digests of the images' content.
+    def fingerprint(self, images: Images) -> Fingerprint:
+        """Return what the images hold now, or held when their fingerprint was taken.
 
         Raises:
             UserError: an image cannot be read.
         """
-        return fingerprint(paths, self._folder)
+        if isinstance(images, Fingerprint):
+            return images
+        return fingerprint(images, self._folder)
 
-    def features(self, paths: Sequence[str]) -> StoredFeatures:
+    def features(self, images: Images) -> StoredFeatures:
         """Return the features of images [images, D_i] by block, in order.
 
         Raises:
-            UserError: an image, the weights or the store cannot be used.
+            UserError: an image, the weights or the store cannot be used, or an image that must be
+                read is no longer what its fingerprint says.
         """
-        images = self.fingerprint(paths)
+        images = self.fingerprint(images)
+        return self._get(images, {}, 1, self.reader(images))
+
+    def reader(self, images: Fingerprint) -> Callable[[int], Callable[[], Pixels]]:
+        """Return what gives, of an image's number, a call that reads it for the backbone."""
         size = self.backbone.image_size()
-
-        def reader(row: int) -> Callable[[], Pixels]:
-            if self.keep_images:
-                kept = DecodedImages(self._folder)
-                return partial(kept.read, paths[row], size, images.digests[row])
-            return partial(read_square, paths[row], size)
-
-        return self._get(images, {}, 1, reader)
+        if not self.keep_images:
+            return lambda row: partial(read_square, images.paths[row], size)
+        kept = DecodedImages(self._folder)
+        return lambda row: partial(kept.read, images.paths[row], size, images.digests[row])
 
     def augmented(
-        self, paths: Sequence[str], augmentation: Augmentation, category: CategoryFacts
+        self, images: Images, augmentation: Augmentation, category: CategoryFacts
     ) -> StoredFeatures:
         """Return the features of augmented images [images * passes, D_i] by block.
 
         An image's passes are adjacent, so that it is decoded once for many of them.
 
         Raises:
-            UserError: an image, the weights or the store cannot be used.
+            UserError: as `features`.
         """
-        images = self.fingerprint(paths)
+        images = self.fingerprint(images)
         size = self.backbone.image_size()
 
         def reader(row: int) -> Callable[[], Pixels]:
             number, augmented_pass = divmod(row, augmentation.passes)
-            path, digest = paths[number], images.digests[number]
+            path, digest = images.paths[number], images.digests[number]
             return lambda: augmentation.augment(
                 _read_once(path, size, digest), digest, augmented_pass, category
             )
@@ -127,7 +134,6 @@ class FeatureSource:
         reader: Callable[[int], Callable[[], Pixels]],
     ) -> StoredFeatures:
         def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
-            done = 0
             work = Work(
                 backbone=self.backbone,
                 runtime=self.runtime,
@@ -135,10 +141,11 @@ class FeatureSource:
                 batch_size=self.batch_size,
                 device=self.device,
             )
-            for batch in self.extraction.extract([reader(row) for row in rows], work):
-                count = len(batch[0])
-                images.require_unchanged({row // passes for row in rows[done : done + count]})
-                done += count
+            batches = self.extraction.extract(map(reader, rows), work)
+            checked = iter(rows)
+            for batch in show_progress(batches, self.backbone.name, len(rows)):
+                done = islice(checked, len(batch[0]))
+                images.require_unchanged({row // passes for row in done})
                 yield batch
 
         return FeatureStore(self._folder).get(

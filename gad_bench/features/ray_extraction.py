@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from gad_bench.errors import UserError
 from gad_bench.features.extraction import Here
 from gad_bench.features.interface import Features, Pixels, Work
 from gad_bench.launchers import FOLDER, enter_folder
-
-Images = Sequence[Callable[[], Pixels]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,9 @@ class RayExtraction:
         if self.images_a_task < 1:
             raise UserError(f"extraction.images_a_task must be at least 1: {self.images_a_task}")
 
-    def extract(self, images: Images, work: Work) -> Iterator[tuple[Features, ...]]:
+    def extract(
+        self, images: Iterable[Callable[[], Pixels]], work: Work
+    ) -> Iterator[tuple[Features, ...]]:
         """Yield the features of images, a task's at a time; see `interface.Extraction`.
 
         Raises:
@@ -49,8 +50,9 @@ class RayExtraction:
         ray = _connected_ray()
         task = ray.remote(num_cpus=self.cpus_a_task, num_gpus=self.gpus_a_task)(_extract)
         under_way: deque[Any] = deque()
-        for start in range(0, len(images), self.images_a_task):
-            under_way.append(task.remote(images[start : start + self.images_a_task], work))
+        images = iter(images)
+        while of_task := list(islice(images, self.images_a_task)):
+            under_way.append(task.remote(of_task, work))
             if len(under_way) > self._tasks_at_once(ray):
                 yield _result(ray, under_way.popleft())
         while under_way:
@@ -81,7 +83,7 @@ def _result(ray: Any, task: Any) -> tuple[Features, ...]:  # noqa: ANN401 - the 
         raise error.cause from None
 
 
-def _extract(images: Images, work: Work) -> tuple[Features, ...]:
+def _extract(images: Iterable[Callable[[], Pixels]], work: Work) -> tuple[Features, ...]:
     """Extract a task's images, in a worker."""
     batches = list(Here().extract(images, work))
     return tuple(np.concatenate(blocks) for blocks in zip(*batches, strict=True))

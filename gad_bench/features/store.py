@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gad_bench.canonical import json_digest, json_pieces
 from gad_bench.errors import UserError
 from gad_bench.features.layout import LAYOUT, Extraction, extractions, older_layouts
 from gad_bench.features.shards import (
@@ -27,7 +28,7 @@ from gad_bench.features.shards import (
     shard_rows,
     write_shard,
 )
-from gad_bench.files import write_text
+from gad_bench.files import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +50,23 @@ class Recipe:
     images: Sequence[str]
     passes: int = 1
 
-    @cached_property
-    def text(self) -> str:
-        """The recipe as canonical JSON."""
-        content = {"facts": self.facts, "images": list(self.images), "passes": self.passes}
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
     @property
+    def content(self) -> dict[str, Any]:
+        """The recipe as JSON values."""
+        return {"facts": self.facts, "images": list(self.images), "passes": self.passes}
+
+    @cached_property
     def key(self) -> str:
-        """The SHA-256 of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """The SHA-256 of the content as canonical JSON."""
+        return json_digest(self.content)
 
     @property
     def images_digest(self) -> str:
         """A digest of all the images' content."""
-        return hashlib.sha256("".join(self.images).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(image.encode())
+        return digest.hexdigest()
 
     @cached_property
     def shards(self) -> list[range]:
@@ -147,13 +150,14 @@ class FeatureStore:
         started = time.perf_counter()
         with _clear_errors(self.folder):
             missing = _prepare(extraction, recipe)
-        wanted = [row for number in missing for row in recipe.shards[number]]
-        waiting: list[Batch] = []
-        with contextlib.closing(_closable(extract(wanted, extraction.deepest))) as batches:
-            for number in missing:
-                shard, waiting = _gather(batches, waiting, len(recipe.shards[number]))
-                with _clear_errors(self.folder):
-                    write_shard(extraction.folder, number, shard, about)
+        for numbers in _runs(missing):
+            rows = range(recipe.shards[numbers[0]].start, recipe.shards[numbers[-1]].stop)
+            waiting: list[Batch] = []
+            with contextlib.closing(_closable(extract(rows, extraction.deepest))) as batches:
+                for number in numbers:
+                    shard, waiting = _gather(batches, waiting, len(recipe.shards[number]))
+                    with _clear_errors(self.folder):
+                        write_shard(extraction.folder, number, shard, about)
         return time.perf_counter() - started
 
     @contextlib.contextmanager
@@ -194,6 +198,12 @@ def _prepare(extraction: Extraction, recipe: Recipe) -> list[int]:
     if len(missing) < len(recipe.shards):
         log.info("going on with an extraction: %d of %d parts", len(missing), len(recipe.shards))
     return missing
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Part rising numbers where one is left out."""
+    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
+        yield [number for _, number in run]
 
 
 def _is_removed(path: Path) -> bool:
@@ -240,10 +250,12 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
 def _keep_recipe(path: Path, recipe: Recipe) -> None:
     """Write the recipe where it is missing; one that is damaged is told of and replaced."""
     with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == recipe.text.encode():
-            return
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == recipe.key:
+                return
         log.warning("%s is damaged: it is written again", path)
-    write_text(path, recipe.text)
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
+        file.writelines(json_pieces(recipe.content))
 
 
 def _mark_used(extraction: Extraction, recipe: Recipe) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,9 +39,9 @@ def cache(tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The names of the files whose content is read."""
     names: list[str] = []
-    digest = module._digest
+    digest = module.file_digest
     monkeypatch.setattr(
-        module, "_digest", lambda path: (names.append(Path(path).name), digest(path))[1]
+        module, "file_digest", lambda path: (names.append(Path(path).name), digest(path))[1]
     )
     return names
 
@@ -142,6 +144,47 @@ def test_without_a_place_for_the_index_files_are_read_again(
         assert len(read) == 3
     assert all(record.levelno == logging.WARNING for record in caplog.records)
     assert "will be read again" in caplog.text
+
+
+def test_the_index_is_one_json_object_below_its_checksum(paths: list[str], cache: Path) -> None:
+    odd = Path(paths[0]).with_name('odd "é" \\ {1}, [2]: 3.png')
+    odd.write_bytes(b"odd")
+    everything = [*paths, str(odd)]
+    fingerprint(everything, cache)
+    (index,) = cache.rglob("*.json")
+    checksum, text = index.read_text().split("\n")
+    found = [Path(path).stat() for path in everything]
+    stamps = [[one.st_size, one.st_mtime_ns, one.st_ctime_ns, one.st_ino] for one in found]
+    entries = zip(stamps, digests_of(everything), strict=True)
+    assert text == json.dumps(dict(zip(everything, entries, strict=True)))
+    assert checksum == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_files_of_odd_names_are_remembered(paths: list[str], cache: Path, read: list[str]) -> None:
+    names = ['"', "\\", "é", "{1}, [2]: 3", "\udc80"]
+    odd = [str(Path(paths[0]).with_name(name)) for name in names]
+    for path in odd:
+        Path(path).write_bytes(path.encode(errors="surrogateescape"))
+    fingerprint(odd, cache)
+    read.clear()
+    assert fingerprint(odd, cache).digests == digests_of(odd)
+    assert read == []
+
+
+def test_memory_grows_by_little_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both when all files are new and when all are remembered."""
+    monkeypatch.setattr(module, "_stamp", lambda _: json.dumps([10**6, 10**18, 10**18, 10**6]))
+    monkeypatch.setattr(
+        module, "file_digest", lambda path: hashlib.sha256(path.encode()).hexdigest()
+    )
+    files = [f"/images/{number}.png" for number in range(1000, 6000)]
+    fingerprint(files[:1], cache / "what is imported late")
+    for _ in range(2):
+        tracemalloc.start()
+        fingerprint(files, cache)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak / len(files) < 700
 
 
 def test_a_missing_file_is_named(paths: list[str], cache: Path) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gad_bench.data.fingerprint import file_digest
 from gad_bench.errors import UserError
 from gad_bench.features import decoded, extraction
 from gad_bench.features.blocks import Blocks
@@ -20,7 +21,6 @@ from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import TorchRuntime
 
 SIZE = 64
-DIGEST = "ab" * 32
 
 
 @pytest.fixture
@@ -31,12 +31,17 @@ def image(tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def digest(image: str) -> str:
+    return file_digest(image)
+
+
+@pytest.fixture
 def images(tmp_path: Path) -> DecodedImages:
     return DecodedImages(tmp_path / "cache")
 
 
-def kept_file(images: DecodedImages) -> Path:
-    return images.folder(SIZE) / DIGEST[:2] / DIGEST
+def kept_file(images: DecodedImages, digest: str) -> Path:
+    return images.folder(SIZE) / digest[:2] / digest
 
 
 def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,58 +52,68 @@ def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_is_decoded_once_and_is_the_same_afterwards(
-    image: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
+    image: str, digest: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = images.read(image, SIZE, DIGEST)
+    first = images.read(image, SIZE, digest)
     np.testing.assert_array_equal(first, read_square(image, SIZE))
     forbid_decoding(monkeypatch)
-    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), first)
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), first)
 
 
-def test_sizes_are_kept_apart(image: str, images: DecodedImages) -> None:
-    images.read(image, SIZE, DIGEST)
-    np.testing.assert_array_equal(images.read(image, 32, DIGEST), read_square(image, 32))
+def test_sizes_are_kept_apart(image: str, digest: str, images: DecodedImages) -> None:
+    images.read(image, SIZE, digest)
+    np.testing.assert_array_equal(images.read(image, 32, digest), read_square(image, 32))
 
 
 @pytest.mark.parametrize("place", [0, 31, 32, -1])
 def test_a_flipped_bit_is_told_and_the_image_decoded_again(
-    place: int, image: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
+    place: int, image: str, digest: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    images.read(image, SIZE, DIGEST)
-    content = bytearray(kept_file(images).read_bytes())
+    images.read(image, SIZE, digest)
+    content = bytearray(kept_file(images, digest).read_bytes())
     content[place] ^= 1
-    kept_file(images).write_bytes(content)
-    assert not is_intact(kept_file(images))
-    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
-    assert f"{kept_file(images)} is damaged" in caplog.text
-    assert is_intact(kept_file(images))
+    kept_file(images, digest).write_bytes(content)
+    assert not is_intact(kept_file(images, digest))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    assert f"{kept_file(images, digest)} is damaged" in caplog.text
+    assert is_intact(kept_file(images, digest))
 
 
 @pytest.mark.parametrize("length", [0, 10, 32, 1000])
-def test_a_torn_file_is_decoded_again(length: int, image: str, images: DecodedImages) -> None:
-    images.read(image, SIZE, DIGEST)
-    os.truncate(kept_file(images), length)
-    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
-    assert is_intact(kept_file(images))
+def test_a_torn_file_is_decoded_again(
+    length: int, image: str, digest: str, images: DecodedImages
+) -> None:
+    images.read(image, SIZE, digest)
+    os.truncate(kept_file(images, digest), length)
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    assert is_intact(kept_file(images, digest))
 
 
 def test_a_folder_that_cannot_be_written_ends_with_what_to_do(
-    image: str, images: DecodedImages
+    image: str, digest: str, images: DecodedImages
 ) -> None:
     images.cache_dir.mkdir()
     (images.cache_dir / FOLDER).write_text("in the way")
     with pytest.raises(UserError, match="keep_images=false"):
-        images.read(image, SIZE, DIGEST)
+        images.read(image, SIZE, digest)
+
+
+def test_an_image_that_is_no_longer_what_its_digest_says_is_not_kept(
+    image: str, digest: str, images: DecodedImages
+) -> None:
+    cv2.imwrite(image, 255 - cv2.imread(image))
+    images.read(image, SIZE, digest)
+    assert not kept_file(images, digest).exists()
 
 
 def test_a_folder_that_is_pruned_meanwhile_is_no_error(
-    image: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
+    image: str, digest: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pruned(_path: Path) -> None:
         raise FileNotFoundError
 
     monkeypatch.setattr(decoded, "whole_file", pruned)
-    np.testing.assert_array_equal(images.read(image, SIZE, DIGEST), read_square(image, SIZE))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
 
 
 class TestFeatureSource:

@@ -146,6 +146,24 @@ class TestPlain:
         Path(paths[5]).write_bytes(before)
         assert_features(source.features(paths).blocks, squares(paths))
 
+    def test_images_whose_fingerprint_is_handed_on_are_not_looked_at_again(
+        self, source: FeatureSource, paths: list[str]
+    ) -> None:
+        taken = source.fingerprint(paths)
+        stored = source.features(taken)
+        for path in paths:
+            Path(path).unlink()
+        assert source.features(taken).cache_hit
+        assert source.features(taken).path == stored.path
+
+    def test_an_image_that_changed_since_its_fingerprint_was_taken_is_refused(
+        self, source: FeatureSource, paths: list[str]
+    ) -> None:
+        taken = source.fingerprint(paths)
+        Path(paths[5]).write_bytes(Path(paths[6]).read_bytes())
+        with pytest.raises(UserError, match=r"5\.png changed while it was being read: run again"):
+            source.features(taken)
+
     def test_a_home_folder_is_found(
         self, source: FeatureSource, paths: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import random
@@ -154,6 +156,13 @@ class TestMiss:
     def test_the_order_of_facts_does_not_matter(self) -> None:
         assert Recipe({"a": 1, "b": 2}, IMAGES).key == Recipe({"b": 2, "a": 1}, IMAGES).key
 
+    def test_the_key_is_the_digest_of_the_recipe_that_lies_in_the_entry(self, folder: Path) -> None:
+        content = {"facts": {}, "images": IMAGES, "passes": 1}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        (recipe,) = folder.glob(f"{LAYOUT}/*/recipe.json")
+        assert recipe.read_text() == text
+        assert recipe.parent.name == hashlib.sha256(text.encode()).hexdigest()
+
     def test_facts_that_are_no_numbers_are_refused(self) -> None:
         with pytest.raises(ValueError, match="JSON"):
             _ = Recipe({"mean": float("nan")}, IMAGES).key
@@ -231,6 +240,11 @@ class TestDamage:
     def test_a_missing_shard_is_extracted_again(self, folder: Path) -> None:
         shards(folder)[1].unlink()
         assert get(folder)[1].rows == list(range(64, 128))
+
+    def test_shards_that_are_missing_here_and_there_are_extracted_again(self, folder: Path) -> None:
+        shards(folder)[2].unlink()
+        shards(folder)[0].unlink()
+        assert get(folder)[1].rows == [*range(64), *range(128, COUNT)]
 
     def test_a_missing_recipe_is_written_again(self, folder: Path) -> None:
         recipe = next(folder.glob(f"{LAYOUT}/*/recipe.json"))
