@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 from gad_bench.help import asks_for_help, help_text
+from gad_bench.imports import quick_imports
+from gad_bench.stopwatch import SINCE_START
 
 
 def main() -> None:
@@ -12,8 +14,10 @@ def main() -> None:
     if asks_for_help(sys.argv[1:]):
         print(help_text(sys.argv[1:]))
         return
-    from gad_bench.job import launch
-
+    SINCE_START.restart()
+    with quick_imports():
+        from gad_bench.job import launch
+    SINCE_START.lap("imports")
     sys.exit(launch())
 
 

@@ -17,7 +17,7 @@ from gad_bench.data.fingerprint import fingerprint
 from gad_bench.errors import UserError
 from gad_bench.evaluation.figures import Panel, draw_contact_sheet
 from gad_bench.features.extraction import read_square
-from gad_bench.files import whole_file
+from gad_bench.figures import save_figure
 
 DONE, IMPOSSIBLE = 0, 2
 SIDE = 256  # pixels
@@ -64,8 +64,7 @@ def draw_sheet(
         category: list(_row(dataset, category, augmentation, columns, cache_dir))
         for category in categories or dataset.category_names()
     }
-    with whole_file(output) as file:
-        draw_contact_sheet(rows).savefig(file, format="png")
+    save_figure(draw_contact_sheet(rows), output)
 
 
 def _row(

@@ -17,7 +17,8 @@ from gad_bench.errors import UserError
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.interface import Features
-from gad_bench.files import whole_file, write_text
+from gad_bench.figures import save_figure
+from gad_bench.files import write_text
 from gad_bench.gaussian import FittedDetector
 from gad_bench.gaussian.components import Contributions, contributions
 from gad_bench.split import Rows
@@ -98,11 +99,11 @@ class ComponentExplanation:
             for kind, chosen in chosen_rows(scores, self.images).items()
             for row in chosen
         ]
-        _save(explanation_figure.draw_cases(cases), output / "explanation.png")
+        save_figure(explanation_figure.draw_cases(cases), output / "explanation.png")
         if known:
             table = auroc_by_rank(scores.labels, known)
             write_text(output / "components.csv", table.to_csv(index=False))
-            _save(explanation_figure.draw_ranks(table), output / "components.png")
+            save_figure(explanation_figure.draw_ranks(table), output / "components.png")
 
 
 def auroc_by_rank(labels: Any, known: Mapping[int, Contributions]) -> pd.DataFrame:  # noqa: ANN401
@@ -155,11 +156,6 @@ def _case(
         squared=None if parts is None else parts.squared[row],
         normal=None if parts is None else parts.squared[good].mean(axis=0),
     )
-
-
-def _save(figure: Any, path: Path) -> None:  # noqa: ANN401 - a Figure
-    with whole_file(path) as file:
-        figure.savefig(file, format="png")
 
 
 def _small(path: str) -> NDArray[np.uint8]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 6
 THUMBNAIL = 180  # pixels
-QUICK = 1  # of PNG's levels: a third larger than the best, in a quarter of the time
 OUTLINE = 9  # pixels across a defect of one pixel
 OUTLINE_COLOUR = (0, 255, 255)
 
@@ -44,7 +43,7 @@ def draw_figures(
         "contact_sheet": figures.draw_contact_sheet(_extremes(tested, scores)),
     }
     for name, figure in drawn.items():
-        _save(figure, output / f"{name}.png")
+        save_figure(figure, output / f"{name}.png")
 
 
 def draw_calibration(
@@ -65,12 +64,22 @@ def draw_calibration(
 
     panels = calibration.calibration_panels(threshold, folds, tested)
     if panels:
-        _save(calibration.draw_panels(panels, threshold.fpr), output / "calibration.png")
+        save_figure(calibration.draw_panels(panels, threshold.fpr), output / "calibration.png")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG.
+
+    Drawn once, where `Figure.savefig` draws twice, and encoded by OpenCV, in a third of the time.
+    """
+    import cv2
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     with whole_file(path) as file:
-        figure.savefig(file, format="png", pil_kwargs={"compress_level": QUICK})
+        file.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:

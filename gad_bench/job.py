@@ -21,8 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 from gad_bench import config as configuration
 from gad_bench.errors import TrackingError, UserError
 from gad_bench.files import write_text
+from gad_bench.imports import quick_imports
 from gad_bench.launchers import is_launchers
 from gad_bench.paths import config_folder
+from gad_bench.stopwatch import SINCE_START, Stopwatch
 from gad_bench.sweep import (
     FAILURE_FILE,
     SUMMARY,
@@ -60,14 +62,17 @@ def launch() -> int:
 
 def job(config: DictConfig) -> float:
     """Run one job; its AUROC is what an optimiser would maximise."""
-    from gad_bench.run import run
-
-    configuration.register()  # in a launcher's worker process nobody has
     settings = HydraConfig.get()
+    watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
+    watch.lap("config")
+    with quick_imports():
+        from gad_bench.run import run
+    watch.lap("imports")
+    configuration.register()  # in a launcher's worker process nobody has
     output = Path(settings.runtime.output_dir)
     (output / FAILURE_FILE).unlink(missing_ok=True)
     try:
-        return run(config, output, sweep=sweep_name())
+        return run(config, output, sweep_name(), watch)
     except Exception as error:
         _write_failure(output, error, list(settings.overrides.task))
         if settings.mode == RunMode.RUN:

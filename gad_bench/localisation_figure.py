@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gad_bench.data.images import read_image
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.files import whole_file
+from gad_bench.figures import save_figure
 from gad_bench.localise import Localised
 
 EACH = 3
@@ -37,8 +37,7 @@ def draw_localisation(output: Path, localised: Localised, scores: Scores) -> Non
         for name, rows in _chosen(localised, scores).items()
     }
     figure = draw_heat_maps(groups, _threshold(localised), _limits(localised))
-    with whole_file(output / "localisation.png") as file:
-        figure.savefig(file, format="png")
+    save_figure(figure, output / "localisation.png")
 
 
 def _chosen(localised: Localised, scores: Scores) -> dict[str, NDArray[np.intp]]:

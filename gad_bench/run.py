@@ -12,6 +12,7 @@ from gad_bench.config import check
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.describe import describe, run_tags
 from gad_bench.features.obtain import FeatureSource
+from gad_bench.imports import import_libraries
 from gad_bench.key import result_key
 from gad_bench.localise import localise
 from gad_bench.outcome import Outcome
@@ -22,13 +23,14 @@ from gad_bench.stopwatch import Stopwatch
 from gad_bench.training import obtain_training
 
 
-def run(config: DictConfig, output: Path, sweep: str | None) -> float:
+def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
     """Carry out one run and leave its files in the output folder.
 
     Args:
         config: the composed config.
         output: the folder, made by Hydra.
         sweep: the name of the sweep that the run is a job of; None for a run on its own.
+        watch: measures the stages.
 
     Returns:
         The AUROC of the combined score.
@@ -36,7 +38,6 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     Raises:
         UserError: the config asks for something impossible.
     """
-    watch = Stopwatch()
     check(config)
     parts = Components.build(config)
     catalog = parts.dataset.catalog(config.category)
@@ -49,10 +50,12 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
+    watch.lap("images")
+    import_libraries(_libraries(config, parts))
+    watch.lap("imports")
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
 
-    watch.lap("images")
     with parts.tracking.run(description) as tracked:
         watch.lap("tracking store")
         features = source.features(images)
@@ -91,6 +94,12 @@ def run(config: DictConfig, output: Path, sweep: str | None) -> float:
         announce_rates(metrics)
         point_the_way(output, features.path, metrics, watch, parts.tracking.viewer)
     return float(metrics["auroc"])
+
+
+def _libraries(config: DictConfig, parts: Components) -> list[str]:
+    """Return what a run on stored features uses beside the components' own modules."""
+    figures = ["gad_bench.evaluation.calibration"] if config.figures else []
+    return ["scipy.linalg", "scipy.special", *figures, *parts.tracking.libraries]
 
 
 def _feature_source(

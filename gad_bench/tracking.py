@@ -7,7 +7,7 @@ import getpass
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,10 @@ class Tracker(Protocol):
     def viewer(self) -> str | None:
         """The command or address that shows the runs."""
 
+    @property
+    def libraries(self) -> Sequence[str]:
+        """The modules that recording takes."""
+
     def run(self, description: Description) -> contextlib.AbstractContextManager[TrackedRun]:
         """Open a run; it ends as failed when the block raises."""
 
@@ -90,6 +94,7 @@ class NoTracking:
     """Record nothing."""
 
     viewer = None
+    libraries = ()
 
     @contextlib.contextmanager
     def run(self, description: Description) -> Iterator[NoTracking]:  # noqa: ARG002
@@ -136,9 +141,13 @@ class MLflow:
     @property
     def viewer(self) -> str:
         """The command or address that shows the runs."""
-        if urlsplit(self.uri).scheme in ("http", "https"):
-            return self.uri
-        return f"mlflow ui --backend-store-uri {self.uri}"
+        return self.uri if self._is_server else f"mlflow ui --backend-store-uri {self.uri}"
+
+    @property
+    def libraries(self) -> Sequence[str]:
+        """MLflow, and what it takes to write a database itself."""
+        database = [] if self._is_server else ["mlflow.store.tracking.sqlalchemy_store"]
+        return ["mlflow.tracking", *database]
 
     @contextlib.contextmanager
     def run(self, description: Description) -> Iterator[MLflowRun]:
@@ -205,6 +214,10 @@ class MLflow:
             client.log_artifacts(parent, str(summary.files))
             _end_abandoned(client, experiment_id, sweep)
             client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
+
+    @property
+    def _is_server(self) -> bool:
+        return urlsplit(self.uri).scheme in ("http", "https")
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
         """Return the tags that nest a run under its sweep's, which any process finds by name."""

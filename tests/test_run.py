@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ FILES = {
     "contact_sheet.png",
     "calibration.png",
 }
+STAGES = [
+    *("imports", "config", "images", "tracking store", "features", "fit", "metrics", "figures"),
+    "record",
+]
 DEMO = ["experiment=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3"]
 
 
@@ -181,7 +186,7 @@ def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     outcome = program(*DEMO)
     found, time, features, files, viewer = outcome.output.splitlines()[-5:]
     assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
-    assert time.startswith("time: images ")
+    assert re.findall(r"(?:: |, )([a-z ]+) \d+\.\d s", time) == STAGES
     assert "features" in features
     assert str(outcome.runs[-1]) in files
     assert viewer == "compare runs: mlflow ui --backend-store-uri sqlite:///mlflow.db"

@@ -103,8 +103,9 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
         panels: at least one.
         wanted: the rate that was asked for.
     """
-    figure, grid = new_figure(1, len(panels), size=(4.6 * len(panels) + 0.4, 5.3))
-    for axes, panel in zip(np.ravel(grid), panels, strict=True):
+    size = (4.6 * len(panels) + 0.4, 5.2)
+    figure, grid = new_figure(len(panels), size, bottom=0.8)
+    for axes, panel in zip(grid, panels, strict=True):
         _draw(axes, panel)
         axes.axvline(wanted, color=INK, linewidth=0.7, linestyle="--")
     images = panels[0].curves[0].images

@@ -21,7 +21,9 @@ DPI = 110
 BINS = 30
 STRETCHED = 4  # a score is far out beyond this many medians
 ROOM_FOR_A_NAME = 0.05  # share of an axis
-CELL, GAP, TITLE, NAME = 100.0, 4.0, 12.0, 24.0  # of the contact sheet, in units of its own
+LEFT, RIGHT, BETWEEN = 0.75, 0.3, 0.75  # margins of a figure, in inches
+LABEL = 0.36  # inches from a plot down to the name of its axis
+CELL, GAP, TITLE, NAME = 188, 8, 22, 44  # of the contact sheet, in pixels
 
 
 class Panel(NamedTuple):
@@ -37,7 +39,7 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
     The areas under the lines are the AUROC and the average precision.
     """
-    figure, (roc, recall) = new_figure(1, 2, size=(9, 5.1))
+    figure, (roc, recall) = new_figure(2, size=(9, 4.9), bottom=0.8)
     roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
@@ -60,20 +62,20 @@ def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
     """
     best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
-    figure, (combined, single) = new_figure(1, 2, size=(9, 3.8))
+    figure, (combined, single) = new_figure(2, size=(9, 3.8), top=0.5)
     _histogram(combined, scores, scores.combined)
     combined.set(xlabel="score, blocks combined", ylabel="test images")
     _histogram(single, scores, scores.blocks[best])
     single.set(xlabel=f"score of block {best}, the best")
     if best in scores.dimensions:
         _mark_sigmas(single, scores.dimensions[best])
-    figure.legend(*combined.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=2)
     return figure
 
 
 def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
     """Draw the AUROC of each block, and of all combined with its confidence interval."""
-    figure, axes = new_figure(1, 1, size=(max(4.5, 0.6 * len(blocks) + 2), 3.6))
+    figure, (axes,) = new_figure(1, size=(max(4.5, 0.6 * len(blocks) + 2), 3.6), top=0.1)
     values = [100 * float(metrics[f"auroc_block_{block}"]) for block in blocks]
     positions = range(len(blocks) + 1)
     axes.bar(positions[:-1], values, color=GOOD, width=0.7)
@@ -93,11 +95,12 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
 def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> Figure:
     """Draw rows of images, each row with its name.
 
-    All in one plot: a plot for each image takes matplotlib ten times as long.
+    All in one plot: a plot for each image takes matplotlib ten times as long. In pixels, so that an
+    image of the size of its place is shown as it is.
     """
     columns = max(len(panels) for panels in rows.values())
     width, height = CELL * columns + NAME, (CELL + TITLE) * len(rows)
-    figure = Figure(figsize=(width / CELL * 1.7, height / CELL * 1.7), dpi=DPI)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-NAME, width - NAME), ylim=(height, 0))
@@ -122,13 +125,30 @@ def _place(axes: Axes, panel: Panel, left: float, top: float) -> None:
     axes.text(middle, bottom - height * scale - GAP, panel.title, ha="center", size=7, color=colour)
 
 
-def new_figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    """Make a figure without pyplot, which would keep it and ask for a display."""
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+def new_figure(
+    columns: int, size: tuple[float, float], *, top: float = 0.4, bottom: float = 0.55
+) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure of plots side by side, without pyplot, which would keep it.
+
+    The margins are given, in inches as the size is, and so are the places of titles and names: to
+    fit them to the labels takes matplotlib as long as to draw the figure.
+    """
+    width, height = size
+    figure = Figure(figsize=size, dpi=DPI)
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns)
-    for axes in np.ravel(grid):
+    plot = (width - LEFT - RIGHT - (columns - 1) * BETWEEN) / columns
+    margins = {
+        "left": LEFT / width,
+        "right": 1 - RIGHT / width,
+        "wspace": BETWEEN / plot,
+        "top": 1 - top / height,
+        "bottom": bottom / height,
+    }
+    grid = figure.subplots(1, columns, squeeze=False, gridspec_kw=margins)[0]
+    for axes in grid:
         axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title("", y=1)
+        axes.xaxis.set_label_coords(0.5, -LABEL / (height - top - bottom))
     return figure, grid
 
 
@@ -148,6 +168,7 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         edges = np.histogram_bin_edges(values, BINS)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
     for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
         axes.hist(
             values[scores.labels == label],
@@ -172,6 +193,6 @@ def _mark_sigmas(axes: Axes, dimension: int) -> None:
         share = axes.transAxes.inverted().transform(axes.transData.transform((threshold, 0)))[0]
         if share - named > ROOM_FOR_A_NAME:
             named = share
-            text = rf"{sigma}$\sigma$"
+            text = f"{sigma}\N{GREEK SMALL LETTER SIGMA}"
             axes.text(share, 1.01, text, ha="center", fontsize=7, transform=axes.transAxes)
     axes.set_xlim(limits)
