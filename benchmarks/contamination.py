@@ -25,7 +25,7 @@ from gad_bench.config import compose_config
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.store import StoredFeatures
-from gad_bench.scoring import score
+from gad_bench.scoring import fit, score
 from gad_bench.split import Split, split_catalog
 from gad_bench.training import obtain_training
 
@@ -94,9 +94,8 @@ def curve(
         (split,) = split_catalog(catalog, parts.fold, share, seed)
         common = Split(train=split.train, validation=split.validation, test=most.test)
         training = obtain_training(catalog, [common], features, source, parts.augmentation, limits)
-        scores = score(
-            catalog, features.blocks, training, common, parts.detector, parts.combination
-        )
+        model = fit(training, common, parts.detector, parts.combination)
+        scores = score(catalog, features.blocks, model, common)
         points.append((share, auroc(scores.labels, scores.combined)))
     return points
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,8 +27,6 @@ SIDE = 200  # pixels of a picture's longer side
 
 log = logging.getLogger(__name__)
 
-FittedBlocks = Callable[[], Mapping[int, FittedDetector]]
-
 
 class Explanation(Protocol):
     """A way to tell where scores come from."""
@@ -40,7 +38,7 @@ class Explanation(Protocol):
         features: Mapping[int, Features],
         rows: Rows,
         scores: Scores,
-        fitted: FittedBlocks,
+        fitted: Mapping[int, FittedDetector],
     ) -> None:
         """Leave figures in a folder.
 
@@ -50,7 +48,7 @@ class Explanation(Protocol):
             features: of all images, by block.
             rows: which of them are the test images.
             scores: the test images' scores.
-            fitted: gives the blocks' detectors.
+            fitted: the blocks' detectors.
         """
 
 
@@ -83,13 +81,13 @@ class ComponentExplanation:
         features: Mapping[int, Features],
         rows: Rows,
         scores: Scores,
-        fitted: FittedBlocks,
+        fitted: Mapping[int, FittedDetector],
     ) -> None:
         """Explain the test images' scores; see `Explanation`."""
         from gad_bench.evaluation import explanation_figure
 
         split = {
-            block: contributions(model, features[block][rows]) for block, model in fitted().items()
+            block: contributions(model, features[block][rows]) for block, model in fitted.items()
         }
         known = {block: parts for block, parts in split.items() if parts is not None}
         if len(known) < len(split):

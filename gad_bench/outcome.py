@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from gad_bench.components import Components
 from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds, working_points
 from gad_bench.features.store import StoredFeatures
 from gad_bench.figures import draw_calibration, draw_figures
+from gad_bench.gaussian.model import FittedModel
 from gad_bench.localisation_figure import draw_localisation
 from gad_bench.localise import Localised
 from gad_bench.results import write_results
-from gad_bench.scoring import fit_blocks
 from gad_bench.split import Rows, Split
 from gad_bench.tracking import DatasetInput
 from gad_bench.training import Training
@@ -37,6 +36,7 @@ class Outcome:
         splits: one a fold.
         features: of all images.
         training: the vectors that were fitted.
+        model: what the last fold, or the only one, was fitted to.
         scores: of the test images, one a fold.
         localised: the test images' heat maps, None without localisation.
         seconds_fit: what fitting and scoring took.
@@ -48,6 +48,7 @@ class Outcome:
     splits: Sequence[Split]
     features: StoredFeatures
     training: Training
+    model: FittedModel
     scores: Sequence[Scores]
     localised: Localised | None
     seconds_fit: float
@@ -82,8 +83,8 @@ class Outcome:
         draw_calibration(output, self.parts.threshold, self.scores, self._tested)
         if self.localised:
             draw_localisation(output, self.localised, shown)
-        fitted = partial(fit_blocks, self.training, self.splits[0], self.parts.detector)
-        self.parts.explanation.draw(output, tested, self.features.blocks, rows, shown, fitted)
+        blocks = self.features.blocks
+        self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
 
     @property
     def _tested(self) -> list[Rows]:

@@ -17,7 +17,7 @@ from gad_bench.key import result_key
 from gad_bench.localise import localise
 from gad_bench.outcome import Outcome
 from gad_bench.results import announce, announce_rates, announce_restored, point_the_way
-from gad_bench.scoring import score
+from gad_bench.scoring import fit, score
 from gad_bench.split import split_catalog
 from gad_bench.stopwatch import Stopwatch
 from gad_bench.training import obtain_training
@@ -63,10 +63,10 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
 
         watch.lap("features")
-        scores = [
-            score(catalog, features.blocks, training, split, parts.detector, parts.combination)
-            for split in splits
-        ]
+        scores = []
+        for split in splits:
+            model = fit(training, split, parts.detector, parts.combination)
+            scores.append(score(catalog, features.blocks, model, split))
         watch.lap("fit")
         outcome = Outcome(
             config=config,
@@ -75,6 +75,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             splits=splits,
             features=features,
             training=training,
+            model=model,
             scores=scores,
             localised=localise(config, parts, catalog, splits[0], source.reader(images)),
             seconds_fit=watch.seconds["fit"],
@@ -85,7 +86,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             outcome.draw(output)
         watch.lap("figures")
         if config.save:
-            fitted = Fitted(training, splits[0], scores[0], outcome.localised)
+            fitted = Fitted(model, scores[0], outcome.localised)
             tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
         tracked.log(metrics, outcome.images, output)
         watch.lap("record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from gad_bench.errors import UserError
 from gad_bench.evaluation import HeldOut, Scores
 from gad_bench.features.interface import Features
 from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
+from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.split import Rows, Split
 from gad_bench.threads import one_thread
@@ -20,48 +22,61 @@ ROWS_AT_ONCE = 8192
 
 
 @one_thread()
-def score(
-    catalog: pd.DataFrame,
-    features: dict[int, Features],
-    training: Training,
-    split: Split,
-    detector: Detector,
-    combination: Combination,
-) -> Scores:
-    """Fit a detector per block on the training vectors; score the split's test and validation rows.
+def fit(
+    training: Training, split: Split, detector: Detector, combination: Combination
+) -> FittedModel:
+    """Fit a detector per block, and what else the combination asks for.
+
+    It is asked once, for a fitted image's score: so what nobody needs is neither made nor kept.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
     """
-    check_finite(catalog, features)
-    if training.blocks is not features:
-        check_finite(catalog.iloc[training.images], training.blocks)
-    fitted = fit_blocks(training, split, detector)
+    blocks = {
+        block: _fit(detector, f"block {block}", training.samples(block, split))
+        for block in training.blocks
+    }
+    rows = training.rows(split)
+    asked: dict[str, Any] = {"fitted_scores": None, "as_one": None}
 
-    def scores_of(blocks: dict[int, Features], rows: Rows) -> Matrix:
-        columns = [score_rows(fitted[block], values, rows) for block, values in blocks.items()]
-        return np.column_stack(columns)
-
-    rows = np.concatenate([split.test, split.validation])
+    def fitted_scores() -> Matrix:
+        asked["fitted_scores"] = _block_scores(blocks, training.blocks, rows)
+        return asked["fitted_scores"]
 
     def score_as_one() -> Vector:
-        together = fit_as_one(training, split, detector)
-        return score_rows(together, side_by_side(features), rows)
+        together = _side_by_side(training.blocks)
+        asked["as_one"] = _fit(detector, "all blocks as one vector", Samples(together, rows))
+        return asked["as_one"].score(together[rows[:1]])
 
-    scored = scores_of(features, rows)
-    evidence = Evidence(
-        scores=scored,
-        fitted_scores=lambda: scores_of(training.blocks, training.rows(split)),
-        score_as_one=score_as_one,
+    one = _block_scores(blocks, training.blocks, rows[:1])
+    combination.combine(
+        Evidence(scores=one, fitted_scores=fitted_scores, score_as_one=score_as_one)
     )
-    blocks = dict(zip(features, scored.T, strict=True))
-    return _parted(catalog, split, fitted, blocks, combination.combine(evidence))
+    return FittedModel(blocks=blocks, combination=combination, **asked)
+
+
+@one_thread()
+def score(
+    catalog: pd.DataFrame, features: Mapping[int, Features], model: FittedModel, split: Split
+) -> Scores:
+    """Score the split's test and validation rows.
+
+    Raises:
+        UserError: the combination admits no score of these.
+    """
+    rows = np.concatenate([split.test, split.validation])
+    parts = [
+        model.score({block: values[chosen] for block, values in features.items()})
+        for chosen in _at_once(rows)
+    ]
+    by_block, combined = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _parted(catalog, split, model, dict(zip(features, by_block.T, strict=True)), combined)
 
 
 def _parted(
     catalog: pd.DataFrame,
     split: Split,
-    fitted: Mapping[int, FittedDetector],
+    model: FittedModel,
     blocks: Mapping[int, Vector],
     combined: Vector,
 ) -> Scores:
@@ -72,8 +87,8 @@ def _parted(
         blocks={block: values[count:] for block, values in blocks.items()},
         combined=combined[count:],
     )
-    dimensions = {block: model.dimension for block, model in fitted.items()}
-    samples = {block: model.samples for block, model in fitted.items()}
+    dimensions = {block: fitted.dimension for block, fitted in model.blocks.items()}
+    samples = {block: fitted.samples for block, fitted in model.blocks.items()}
     return Scores(
         labels=catalog["label"].to_numpy()[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
@@ -85,48 +100,6 @@ def _parted(
     )
 
 
-def fit_blocks(training: Training, split: Split, detector: Detector) -> dict[int, FittedDetector]:
-    """Fit a detector per block on the vectors that a fold fits.
-
-    Raises:
-        UserError: a block's features admit no fit; names the block.
-    """
-    return {
-        block: _fit(detector, f"block {block}", training.samples(block, split))
-        for block in training.blocks
-    }
-
-
-def fit_as_one(training: Training, split: Split, detector: Detector) -> FittedDetector:
-    """Fit one detector on all blocks' features as one vector.
-
-    Raises:
-        UserError: the features admit no fit.
-    """
-    samples = Samples(side_by_side(training.blocks), training.rows(split))
-    return _fit(detector, "all blocks as one vector", samples)
-
-
-def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
-    """Refuse features that are NaN or infinite.
-
-    Raises:
-        UserError: names the first such image and block.
-    """
-    for block, values in features.items():
-        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(wrong):
-            raise UserError(
-                f"{catalog['path'].iloc[wrong[0]]}: its features of block {block} are not finite "
-                f"({len(wrong)} images in all): check the weights, or use runtime.precision=float32"
-            )
-
-
-def side_by_side(blocks: Mapping[int, Features]) -> Features:
-    """Return all blocks' features as one vector an image [images, dim]."""
-    return np.concatenate(list(blocks.values()), axis=1)
-
-
 def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
     try:
         return detector.fit(samples)
@@ -134,9 +107,23 @@ def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
         raise UserError(f"{name}: {error}") from error
 
 
-def score_rows(fitted: FittedDetector, values: Features, rows: Rows) -> Vector:
-    """Score rows, so many at once that their copies take little memory."""
-    starts = range(0, len(rows), ROWS_AT_ONCE)
-    return np.concatenate(
-        [fitted.score(values[rows[start : start + ROWS_AT_ONCE]]) for start in starts]
+def _block_scores(
+    fitted: Mapping[int, FittedDetector], features: Mapping[int, Features], rows: Rows
+) -> Matrix:
+    """Return the scores of rows [rows, blocks]."""
+    return np.column_stack(
+        [
+            np.concatenate([own.score(features[block][chosen]) for chosen in _at_once(rows)])
+            for block, own in fitted.items()
+        ]
     )
+
+
+def _at_once(rows: Rows) -> list[Rows]:
+    """Part rows, so that the copies of those that are scored together take little memory."""
+    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
+
+
+def _side_by_side(blocks: Mapping[int, Features]) -> Features:
+    """Return all blocks' features as one vector an image [images, dim]."""
+    return np.concatenate(list(blocks.values()), axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import CategoryFacts
+from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.store import StoredFeatures
@@ -66,8 +67,9 @@ def obtain_training(
     image as soon as the fitted ones are contaminated: so all folds, shares and seeds use the same.
 
     Raises:
-        UserError: an image or the store cannot be used.
+        UserError: an image or the store cannot be used, or a feature is not finite.
     """
+    check_finite(catalog, features.blocks)
     fitted = np.unique(np.concatenate([split.train for split in splits]))
     if isinstance(augmentation, NoAugmentation):
         return Training(features.blocks, images=np.arange(len(catalog)), fitted=fitted)
@@ -77,13 +79,30 @@ def obtain_training(
         stored.append(source.augmented(paths, augmentation, category))
         images.append(np.repeat(rows, augmentation.passes))
     joined = np.concatenate(images)
+    blocks = _join([part.blocks for part in stored])
+    check_finite(catalog.iloc[joined], blocks)
     return Training(
-        blocks=_join([part.blocks for part in stored]),
+        blocks=blocks,
         images=joined,
         fitted=np.flatnonzero(np.isin(joined, fitted)),
         cache_hit=all(part.cache_hit for part in stored),
         seconds_extract=sum(part.seconds_extract for part in stored),
     )
+
+
+def check_finite(catalog: pd.DataFrame, features: Mapping[int, Features]) -> None:
+    """Refuse features that are NaN or infinite.
+
+    Raises:
+        UserError: names the first such image and block.
+    """
+    for block, values in features.items():
+        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(wrong):
+            raise UserError(
+                f"{catalog['path'].iloc[wrong[0]]}: its features of block {block} are not finite "
+                f"({len(wrong)} images in all): check the weights, or use runtime.precision=float32"
+            )
 
 
 def _augmented_rows(catalog: pd.DataFrame, fitted: Rows) -> list[Rows]:

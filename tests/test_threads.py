@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from gad_bench.config import build, register
 from gad_bench.paths import config_folder
-from gad_bench.scoring import score
+from gad_bench.scoring import fit, score
 from gad_bench.split import Full, split_catalog
 from gad_bench.threads import thread_count
 from gad_bench.training import Training
@@ -46,6 +46,6 @@ def test_scores_do_not_depend_on_the_number_of_threads(covariance: str) -> None:
 
     def score_on(threads: int) -> np.ndarray:
         with threadpool_limits(threads):
-            return score(table, blocks, training, split, *parts).combined
+            return score(table, blocks, fit(training, split, *parts), split).combined
 
     np.testing.assert_array_equal(score_on(1), score_on(2))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,10 +15,12 @@ from gad_bench.components import Components
 from gad_bench.config import compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation, PaperAugmentation
 from gad_bench.data.catalog import CategoryFacts, ImageRow, make_catalog
+from gad_bench.errors import UserError
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import TorchRuntime
+from gad_bench.features.store import StoredFeatures
 from gad_bench.split import Full, KFold, Split, split_catalog
 from gad_bench.training import Training, obtain_training
 
@@ -118,6 +122,36 @@ def test_all_shares_and_seeds_of_contamination_share_one_extraction(
     training(catalog, source, *split_catalog(catalog, Full(), 0.3, 0))
     for share, seed in ((0.1, 0), (0.5, 1)):
         assert training(catalog, source, *split_catalog(catalog, Full(), share, seed)).cache_hit
+
+
+class Poisoned(FeatureSource):
+    """A source whose network overflows on one augmented image: the last of its second image."""
+
+    def augmented(self, *arguments: Any) -> StoredFeatures:
+        stored = super().augmented(*arguments)
+        stored.blocks[1][2 * PASSES - 1, 0] = np.inf
+        return stored
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_an_image_whose_features_are_not_finite_is_named(
+    wrong: float, catalog: pd.DataFrame, source: FeatureSource
+) -> None:
+    (split,) = split_catalog(catalog, Full(), 0.0, 0)
+    features = source.features(list(catalog["path"]))
+    features.blocks[1][3, 0] = wrong
+    name = re.escape(catalog["path"].iloc[3])
+    with pytest.raises(UserError, match=f"{name}: its features of block 1 are not finite"):
+        obtain_training(catalog, [split], features, source, NoAugmentation(), FACTS)
+
+
+def test_so_is_one_whose_augmented_features_are_not(
+    catalog: pd.DataFrame, source: FeatureSource
+) -> None:
+    (split,) = split_catalog(catalog, Full(), 0.0, 0)
+    name = re.escape(catalog["path"].iloc[split.train[1]])
+    with pytest.raises(UserError, match=f"{name}: its features of block 1 are not finite"):
+        training(catalog, Poisoned(**vars(source)), split)
 
 
 def test_the_time_of_the_extraction_is_told(catalog: pd.DataFrame, source: FeatureSource) -> None:

@@ -22,9 +22,9 @@ from gad_bench.features.blocks import Blocks
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
-from gad_bench.scoring import check_finite
 from gad_bench.stopwatch import Stopwatch
 from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
+from gad_bench.training import check_finite
 
 FITTED = (
     *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),

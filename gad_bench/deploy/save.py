@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.components import Components
@@ -20,24 +19,19 @@ from gad_bench.errors import UserError
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.obtain import FeatureSource
-from gad_bench.gaussian import Combination, Detector, Evidence
+from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
-from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.localise import Localised
-from gad_bench.scoring import fit_as_one, fit_blocks, score_rows, side_by_side
-from gad_bench.split import Rows, Split
-from gad_bench.threads import one_thread
-from gad_bench.training import Training
+from gad_bench.split import Split
 
 log = logging.getLogger(__name__)
 
 
 class Fitted(NamedTuple):
-    """What a fold was fitted on, and what came of it."""
+    """What a run's only fold came to."""
 
-    training: Training
-    split: Split
+    model: FittedModel
     scores: Scores
     localised: Localised | None
 
@@ -72,13 +66,13 @@ def save_detector(
     fitted: Fitted,
     about: Mapping[str, str],
 ) -> Path:
-    """Fit a run's detectors once more and write them with all that scores new images.
+    """Write a run's detectors with all that scores new images.
 
     Args:
         config: the run's.
         parts: the run's.
         source: of its features.
-        fitted: what its only fold was fitted on, and what came of it.
+        fitted: what its only fold came to.
         about: for people, and to find the run: its tags.
 
     Returns:
@@ -87,13 +81,12 @@ def save_detector(
     Raises:
         UserError: a part cannot be written as arrays, or the folder is there already.
     """
-    model = fit_model(fitted.training, fitted.split, parts.detector, parts.combination)
-    rule = decision_rule(model, parts.threshold, fitted.scores.held_out)
+    rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out)
     log.info("%s", rule.told)
     scorer = Scorer(
         backbone=_placed(parts.backbone),
         runtime=parts.runtime,
-        model=model,
+        model=fitted.model,
         rule=rule,
         localisation=fitted.localised.fitted if fitted.localised else None,
     )
@@ -115,36 +108,3 @@ def _placed(backbone: Backbone) -> Backbone:
         return backbone
     absolute = str(Path(weights).expanduser().absolute())
     return cast("Backbone", replace(cast("Any", backbone), weights=absolute))
-
-
-@one_thread()
-def fit_model(
-    training: Training, split: Split, detector: Detector, combination: Combination
-) -> FittedModel:
-    """Fit a detector per block, and what else the combination asks for.
-
-    It is asked once, for the fitted images' scores: so what nobody needs is neither made nor kept.
-
-    Raises:
-        UserError: a block's features admit no fit.
-    """
-    blocks = fit_blocks(training, split, detector)
-    rows = training.rows(split)
-    asked: dict[str, Any] = {"fitted_scores": None, "as_one": None}
-
-    def scores_of(chosen: Rows) -> Matrix:
-        columns = [score_rows(own, training.blocks[block], chosen) for block, own in blocks.items()]
-        return np.column_stack(columns)
-
-    def fitted_scores() -> Matrix:
-        asked["fitted_scores"] = scores_of(rows)
-        return asked["fitted_scores"]
-
-    def score_as_one() -> Vector:
-        asked["as_one"] = fit_as_one(training, split, detector)
-        return score_rows(asked["as_one"], side_by_side(training.blocks), rows[:1])
-
-    combination.combine(
-        Evidence(scores=scores_of(rows[:1]), fitted_scores=fitted_scores, score_as_one=score_as_one)
-    )
-    return FittedModel(blocks=blocks, combination=combination, **asked)

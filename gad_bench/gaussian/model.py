@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gad_bench.errors import UserError
 from gad_bench.gaussian.combination import Combination, Evidence
@@ -31,7 +32,7 @@ class FittedModel:
     fitted_scores: Matrix | None
     as_one: FittedDetector | None
 
-    def score(self, features: Mapping[int, Matrix]) -> tuple[Matrix, Vector]:
+    def score(self, features: Mapping[int, NDArray[Any]]) -> tuple[Matrix, Vector]:
         """Score vectors [images, D_i] by block.
 
         Returns:
