@@ -114,12 +114,20 @@ def check_finite(catalog: pd.DataFrame, features: dict[int, Features]) -> None:
         UserError: names the first such image and block.
     """
     for block, values in features.items():
-        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(wrong):
+        wrong = [
+            start + row
+            for start in range(0, len(values), ROWS_AT_ONCE)
+            for row in _not_finite(values[start : start + ROWS_AT_ONCE])
+        ]
+        if wrong:
             raise UserError(
                 f"{catalog['path'].iloc[wrong[0]]}: its features of block {block} are not finite "
                 f"({len(wrong)} images in all): check the weights, or use runtime.precision=float32"
             )
+
+
+def _not_finite(values: Features) -> Rows:
+    return np.flatnonzero(~np.isfinite(values).all(axis=1))
 
 
 def side_by_side(blocks: Mapping[int, Features]) -> Features:
