@@ -1,10 +1,11 @@
 """Peak memory of an extraction, by the number of images: it must not grow with them.
 
-    python benchmarks/memory.py [--counts 10000 100000]
+    python benchmarks/memory.py [--counts 10000 100000] [--passes 100]
 
 Small generated images go through a small filter bank into a fresh store, each count in a process of
 its own; what is printed is the process's peak beyond its size before the extraction, less what the
-caller keeps: the features themselves.
+caller keeps: the features themselves. With passes, those are of augmented images, and they are
+fitted: "peak of the fit" is what that adds.
 """
 
 from __future__ import annotations
@@ -20,29 +21,46 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gad_bench.data.augmentation import PaperAugmentation
+from gad_bench.data.catalog import CategoryFacts
+from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Features
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import OpenVinoRuntime
+from gad_bench.gaussian import Samples
+from gad_bench.gaussian.covariance import LedoitWolf
 
 SIDE = 16
 MEBIBYTE = 2**20
+OBJECT = CategoryFacts(
+    kind="object",
+    horizontal_flip=True,
+    quarter_turns=True,
+    rotation_limit=45,
+    shift_limit=0.05,
+    scale_limits=(-0.05, 0.1),
+    smallest_defect=None,
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--counts", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--passes", type=int, default=0, help="of augmentation; 0 for none")
     parser.add_argument("--one", type=Path, help="measure this folder, in this process")
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.one)
+        measure(arguments.one, arguments.passes)
         return
-    print("| images | s | images/s | features kept, MiB | peak beyond them, MiB |")
-    print("|---|---|---|---|---|", flush=True)
+    print("| images | s | vectors/s | features kept, MiB | peak beyond them, MiB | with the fit |")
+    print("|---|---|---|---|---|---|", flush=True)
     for count in arguments.counts:
         with tempfile.TemporaryDirectory() as folder:
             generate(Path(folder), count)
-            subprocess.run([sys.executable, __file__, "--one", folder], check=True)
+            options = ["--one", folder, "--passes", str(arguments.passes)]
+            subprocess.run([sys.executable, __file__, *options], check=True)
 
 
 def generate(folder: Path, count: int) -> None:
@@ -52,7 +70,7 @@ def generate(folder: Path, count: int) -> None:
         cv2.imwrite(str(folder / f"{number:06}.png"), image)
 
 
-def measure(folder: Path) -> None:
+def measure(folder: Path, passes: int) -> None:
     paths = [str(path) for path in sorted(folder.glob("*.png"))]
     with tempfile.TemporaryDirectory() as cache:
         source = FeatureSource(
@@ -64,17 +82,32 @@ def measure(folder: Path) -> None:
             cache_dir=cache,
             about={},
         )
-        source.features(paths[:64])  # what is loaded once
+        fit(obtain(source, source.fingerprint(paths[:8]), passes))  # what is loaded once
         before = peak()
         started = time.perf_counter()
         images = source.fingerprint(paths)
         looking = peak() - before
-        blocks = source.features(images).blocks
+        blocks = obtain(source, images, passes)
         seconds = time.perf_counter() - started
     kept = sum(block.nbytes for block in blocks.values())
-    beyond = max(looking, peak() - before - kept) / MEBIBYTE
-    rate = len(paths) / seconds
-    print(f"| {len(paths)} | {seconds:.0f} | {rate:.0f} | {kept / MEBIBYTE:.0f} | {beyond:.0f} |")
+    beyond = max(looking, peak() - before - kept)
+    fit(blocks)
+    fitted = max(looking, peak() - before - kept)
+    rate = len(blocks[0]) / seconds
+    sizes = " | ".join(f"{size / MEBIBYTE:.0f}" for size in (kept, beyond, fitted))
+    print(f"| {len(paths)} | {seconds:.0f} | {rate:.0f} | {sizes} |")
+
+
+def obtain(source: FeatureSource, images: Fingerprint, passes: int) -> dict[int, Features]:
+    if passes == 0:
+        return source.features(images).blocks
+    augmentation = PaperAugmentation(passes=passes, seed=0, probability=0.5)
+    return source.augmented(images, augmentation, OBJECT).blocks
+
+
+def fit(blocks: dict[int, Features]) -> None:
+    for values in blocks.values():
+        LedoitWolf().fit(Samples(values))
 
 
 def peak() -> int:

@@ -18,6 +18,8 @@ from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian import Samples
 from gad_bench.split import Rows, Split
 
+ROWS_AT_ONCE = 8192  # that are looked at: of a large block that lies on the disk
+
 
 @dataclass(frozen=True)
 class Training:
@@ -97,12 +99,20 @@ def check_finite(catalog: pd.DataFrame, features: Mapping[int, Features]) -> Non
         UserError: names the first such image and block.
     """
     for block, values in features.items():
-        wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(wrong):
+        wrong = [
+            start + row
+            for start in range(0, len(values), ROWS_AT_ONCE)
+            for row in _not_finite(values[start : start + ROWS_AT_ONCE])
+        ]
+        if wrong:
             raise UserError(
                 f"{catalog['path'].iloc[wrong[0]]}: its features of block {block} are not finite "
                 f"({len(wrong)} images in all): check the weights, or use runtime.precision=float32"
             )
+
+
+def _not_finite(values: Features) -> Rows:
+    return np.flatnonzero(~np.isfinite(values).all(axis=1))
 
 
 def _augmented_rows(catalog: pd.DataFrame, fitted: Rows) -> list[Rows]:

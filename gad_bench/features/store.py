@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from gad_bench.features.shards import (
 from gad_bench.files import whole_file
 
 log = logging.getLogger(__name__)
+
+LARGE = 2**30  # bytes: a block of that size need not stay in memory
 
 Batch = tuple[Features, ...]
 Extract = Callable[[Sequence[int], int], Iterator[Batch]]
@@ -79,7 +82,8 @@ class StoredFeatures:
     """Features of a list of images.
 
     Attributes:
-        blocks: float32 [images * passes, D_i] by block.
+        blocks: float32 [images * passes, D_i] by block; one of a gigabyte or more is mapped from
+            the disk, so that all passes over many images need not fit into memory.
         path: the store's folder that holds them.
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
@@ -240,11 +244,25 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
         for number, rows in enumerate(recipe.shards):
             for block, part in zip(blocks, read_shard(files[number], blocks), strict=True):
                 if block not in stored:
-                    stored[block] = np.empty((recipe.shards[-1].stop, part.shape[1]), np.float32)
+                    stored[block] = _room(folder, (recipe.shards[-1].stop, part.shape[1]))
                 stored[block][rows.start : rows.stop] = part
     except OSError:  # removed by `gad_bench.cache prune` meanwhile
         return None
     return stored
+
+
+def _room(folder: Path, shape: tuple[int, int]) -> Features:
+    """Return room for a block; a large one may be moved out of memory when that is short.
+
+    It is then mapped from a file without a name in the folder, which is gone with the process. A
+    folder that is read-only or has no room for it gives it memory alone.
+    """
+    size = np.dtype(np.float32).itemsize * shape[0] * shape[1]
+    if size >= LARGE and hasattr(os, "posix_fallocate"):  # which macOS lacks
+        with contextlib.suppress(OSError), TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.asarray(np.memmap(file, np.float32, "r+", shape=shape))
+    return np.empty(shape, np.float32)
 
 
 def _keep_recipe(path: Path, recipe: Recipe) -> None:

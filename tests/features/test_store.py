@@ -20,6 +20,7 @@ import pytest
 import safetensors.numpy  # noqa: F401
 
 from gad_bench.errors import UserError
+from gad_bench.features import store
 from gad_bench.features.interface import Features
 from gad_bench.features.layout import LAYOUT
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
@@ -129,6 +130,40 @@ class TestHit:
         assert len(Recipe({}, IMAGES).shards) == 3
         assert len(Recipe({}, IMAGES, passes=100).shards) == 235
         assert len(Recipe({}, ["image"] * 10**6).shards) <= 1024
+
+
+class TestLargeBlocks:
+    """They are mapped from a file without a name."""
+
+    @pytest.fixture(autouse=True)
+    def _everything_is_large(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "LARGE", 0)
+
+    def test_they_are_the_same_and_leave_no_file(self, folder: Path) -> None:
+        before = sorted(folder.rglob("*"))
+        stored, _ = get(folder)
+        assert all(is_mapped(block) for block in stored.blocks.values())
+        assert sorted(folder.rglob("*")) == before
+
+    def test_small_ones_stay_in_memory(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(store, "LARGE", 4 * COUNT * (WIDTH + 1))
+        stored, _ = get(folder)
+        assert [is_mapped(block) for block in stored.blocks.values()] == [False, True]
+
+    def test_they_stay_in_memory_where_the_store_is_read_only(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_read_only(folder, monkeypatch)
+        with as_nobody():
+            assert not is_mapped(get(Path("store"))[0].blocks[0])
+
+    def test_they_stay_in_memory_where_the_disk_has_no_room(self, tmp_path: Path) -> None:
+        if not mount_small_disk(tmp_path, "240k"):
+            pytest.skip("this user cannot mount a small disk")
+        try:
+            assert not is_mapped(get(tmp_path)[0].blocks[0])
+        finally:
+            subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 class TestMiss:
@@ -267,8 +302,6 @@ class TestDamage:
     def test_a_store_that_is_removed_while_it_is_read_is_made_again(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from gad_bench.features import store
-
         def prune_first(path: Path, blocks: Sequence[int]) -> list[Features]:
             monkeypatch.undo()
             shutil.rmtree(folder / LAYOUT)
@@ -344,11 +377,15 @@ class TestOtherLayouts:
         assert (folder / "features-v99").is_dir()
 
 
-def mount_small_disk(folder: Path) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", str(folder)]
+def mount_small_disk(folder: Path, size: str = "160k") -> bool:
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or shutil.which("mount") is None:
         return False
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def is_mapped(block: Features) -> bool:
+    return isinstance(block.base, np.memmap)
 
 
 def flip_a_bit(path: Path, generator: random.Random) -> None:
