@@ -15,9 +15,9 @@ from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.errors import UserError
-from gad_bench.evaluation.figures import Panel, draw_contact_sheet
+from gad_bench.evaluation.contact_sheet import Panel, draw_contact_sheet
 from gad_bench.features.extraction import read_square
-from gad_bench.figures import save_figure
+from gad_bench.figures import save_picture
 
 DONE, IMPOSSIBLE = 0, 2
 SIDE = 256  # pixels
@@ -64,7 +64,7 @@ def draw_sheet(
         category: list(_row(dataset, category, augmentation, columns, cache_dir))
         for category in categories or dataset.category_names()
     }
-    save_figure(draw_contact_sheet(rows), output)
+    save_picture(draw_contact_sheet(rows), output)
 
 
 def _row(

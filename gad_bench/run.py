@@ -99,7 +99,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
 
 def _libraries(config: DictConfig, parts: Components) -> list[str]:
     """Return what a run on stored features uses beside the components' own modules."""
-    figures = ["gad_bench.evaluation.calibration"] if config.figures else []
+    drawing = ("calibration", "contact_sheet", "figures")
+    figures = [f"gad_bench.evaluation.{name}" for name in drawing] if config.figures else []
     return ["scipy.linalg", "scipy.special", *figures, *parts.tracking.libraries]
 
 

@@ -1,9 +1,9 @@
-"""What a run looks like: curves, histograms, blocks, and the images at both ends of the score."""
+"""What a run looks like: curves, histograms and blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,16 +22,7 @@ BINS = 30
 STRETCHED = 4  # a score is far out beyond this many medians
 ROOM_FOR_A_NAME = 0.05  # share of an axis
 LEFT, RIGHT, BETWEEN = 0.75, 0.3, 0.75  # margins of a figure, in inches
-LABEL = 0.36  # inches from a plot down to the name of its axis
-CELL, GAP, TITLE, NAME = 188, 8, 22, 44  # of the contact sheet, in pixels
-
-
-class Panel(NamedTuple):
-    """One image of the contact sheet."""
-
-    picture: NDArray[np.uint8]  # [height, width, 3] RGB
-    title: str
-    anomalous: bool
+LABEL = 0.3  # inches from a plot down to the name of its axis
 
 
 def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
@@ -90,39 +81,6 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110), yticks=range(0, 101, 20))
     return figure
-
-
-def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> Figure:
-    """Draw rows of images, each row with its name.
-
-    All in one plot: a plot for each image takes matplotlib ten times as long. In pixels, so that an
-    image of the size of its place is shown as it is.
-    """
-    columns = max(len(panels) for panels in rows.values())
-    width, height = CELL * columns + NAME, (CELL + TITLE) * len(rows)
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-NAME, width - NAME), ylim=(height, 0))
-    axes.set_axis_off()
-    for row, (name, panels) in enumerate(rows.items()):
-        top = row * (CELL + TITLE) + TITLE
-        axes.text(-NAME / 2, top + CELL / 2, name, rotation=90, ha="center", va="center")
-        for column, panel in enumerate(panels):
-            _place(axes, panel, column * CELL, top)
-    return figure
-
-
-def _place(axes: Axes, panel: Panel, left: float, top: float) -> None:
-    """Draw an image as large as its cell allows, its title above it."""
-    height, width = panel.picture.shape[:2]
-    scale = (CELL - GAP) / max(height, width)
-    middle, bottom = left + CELL / 2, top + CELL - GAP
-    half = width * scale / 2
-    extent = (middle - half, middle + half, bottom, bottom - height * scale)
-    axes.imshow(panel.picture, extent=extent, aspect="auto")
-    colour = ANOMALOUS if panel.anomalous else GOOD
-    axes.text(middle, bottom - height * scale - GAP, panel.title, ha="center", size=7, color=colour)
 
 
 def new_figure(

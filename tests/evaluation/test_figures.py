@@ -4,16 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 from readable import assert_readable
 
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.figures import (
-    ANOMALOUS,
-    GOOD,
-    Panel,
     draw_blocks,
-    draw_contact_sheet,
     draw_curves,
     draw_histogram,
 )
@@ -85,19 +80,4 @@ def test_blocks_are_drawn_with_their_auroc_and_all_with_its_interval(blocks: int
     heights = [bar.get_height() for bar in axes.patches]
     assert heights == pytest.approx([*(100 * block / blocks for block in range(blocks)), 90])
     assert [text.get_text() for text in axes.texts] == [f"{height:.1f}" for height in heights]
-    assert_readable(figure)
-
-
-def test_the_contact_sheet_shows_a_row_of_images_with_their_titles() -> None:
-    wide, high = np.zeros((20, 90, 3), np.uint8), np.zeros((90, 20, 3), np.uint8)
-    panels = [Panel(wide, "good  1.00", False), Panel(high, "crack  12.3", True)]
-    figure = draw_contact_sheet({"first": panels, "second, shorter": panels[:1]})
-    (axes,) = figure.axes
-    named = [text.get_text() for text in axes.texts]
-    assert named == ["first", "good  1.00", "crack  12.3", "second, shorter", "good  1.00"]
-    assert [to_rgb(axes.texts[i].get_color()) for i in (1, 2)] == [to_rgb(GOOD), to_rgb(ANOMALOUS)]
-    sides = [
-        np.ptp(image.get_extent()[:2]) / np.ptp(image.get_extent()[2:]) for image in axes.images
-    ]
-    assert sides == pytest.approx([90 / 20, 20 / 90, 90 / 20])
     assert_readable(figure)
