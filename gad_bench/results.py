@@ -66,22 +66,6 @@ def announce(name: str, metrics: Mapping[str, Any]) -> None:
     )
 
 
-def announce_rates(metrics: Mapping[str, Any]) -> None:
-    """Tell what the wanted false positive rate came to, where images were held out for it."""
-    if "fpr_conformal" not in metrics:
-        return
-    log.info(
-        "threshold for %g %% false alarms: %.1f %% [%.1f, %.1f] of the good test images flagged, "
-        "%.1f %% [%.1f, %.1f] of the anomalous",
-        100 * metrics["fpr_wanted"],
-        *(
-            100 * metrics[f"{rate}_conformal{end}"]
-            for rate in ("fpr", "tpr")
-            for end in ("", "_ci_low", "_ci_high")
-        ),
-    )
-
-
 def announce_restored(name: str, output: Path) -> float:
     """Tell that a run had finished earlier, and return its AUROC."""
     write_text(output / RESTORED_FILE, "")
@@ -97,10 +81,27 @@ def point_the_way(
     watch: Stopwatch,
     viewer: str | None,
 ) -> None:
-    """Tell where time went, where the files are and how to open the tracking page."""
+    """Tell of false alarms, where time went, where the files are, and what opens the tracking."""
+    _announce_rates(metrics)
     source = "read from" if metrics["cache_hit"] else "extracted into"
     log.info("time: %s", watch)
     log.info("features %s %s", source, store)
     log.info("scores, metrics and figures: %s", output)
     if viewer:
         log.info("compare runs: %s", viewer)
+
+
+def _announce_rates(metrics: Mapping[str, Any]) -> None:
+    """Tell what the wanted false positive rate came to, where images were held out for it."""
+    if "fpr_conformal" not in metrics:
+        return
+    log.info(
+        "threshold for %g %% false alarms: %.1f %% [%.1f, %.1f] of the good test images flagged, "
+        "%.1f %% [%.1f, %.1f] of the anomalous",
+        100 * metrics["fpr_wanted"],
+        *(
+            100 * metrics[f"{rate}_conformal{end}"]
+            for rate in ("fpr", "tpr")
+            for end in ("", "_ci_low", "_ci_high")
+        ),
+    )

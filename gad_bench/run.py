@@ -16,7 +16,7 @@ from gad_bench.imports import import_libraries
 from gad_bench.key import result_key
 from gad_bench.localise import localise
 from gad_bench.outcome import Outcome
-from gad_bench.results import announce, announce_rates, announce_restored, point_the_way
+from gad_bench.results import announce, announce_restored, point_the_way
 from gad_bench.scoring import fit, score
 from gad_bench.split import split_catalog
 from gad_bench.stopwatch import Stopwatch
@@ -43,8 +43,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
     parts.require_possible(splits)
-    if config.save:
-        check_savable(config, parts.detector, splits)
+    check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)
     source = _feature_source(config, parts, tags)
     images = source.fingerprint(list(catalog["path"]))
@@ -92,7 +91,6 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         watch.lap("record")
     announce(description.name, metrics)
     if sweep is None:
-        announce_rates(metrics)
         point_the_way(output, features.path, metrics, watch, parts.tracking.viewer)
     return float(metrics["auroc"])
 

@@ -37,11 +37,13 @@ class Fitted(NamedTuple):
 
 
 def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split]) -> None:
-    """Refuse what cannot be saved before anything is computed.
+    """Refuse what cannot be saved, where that is asked for, before anything is computed.
 
     Raises:
         UserError: says what stands in the way.
     """
+    if config.save is None:
+        return
     if len(splits) > 1:
         raise UserError(
             f"save={config.save} takes one detector, and fold=cross fits {len(splits)}: "
