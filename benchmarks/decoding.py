@@ -1,5 +1,6 @@
 """Milliseconds to decode an image and resize it to a backbone's input, by library.
 
+    pip install imagecodecs simplejpeg      # if they are to be compared, too
     python benchmarks/decoding.py [--images DIR] [--size 380]
 
 Without a folder, the demo's photographs enlarged to 900 x 900 are taken, as PNG and as JPEG. All
@@ -13,6 +14,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -40,11 +42,27 @@ def by_torchvision(path: Path) -> NDArray[np.uint8]:
     return decode_image(encoded, ImageReadMode.RGB).permute(1, 2, 0).contiguous().numpy()
 
 
-LIBRARIES: dict[str, Decode] = {
-    OURS: read_image,
-    "Pillow": by_pillow,
-    "torchvision.io": by_torchvision,
-}
+def by_imagecodecs(path: Path) -> NDArray[np.uint8]:
+    import imagecodecs
+
+    decode = imagecodecs.png_decode if path.suffix == ".png" else imagecodecs.jpeg8_decode
+    return decode(path.read_bytes())
+
+
+def by_simplejpeg(path: Path) -> NDArray[np.uint8]:
+    import simplejpeg
+
+    return simplejpeg.decode_jpeg(path.read_bytes())
+
+
+def libraries(kind: str) -> dict[str, Decode]:
+    """Return those that are installed and read the kind of file."""
+    found = {OURS: read_image, "Pillow": by_pillow, "torchvision.io": by_torchvision}
+    if find_spec("imagecodecs"):
+        found["imagecodecs"] = by_imagecodecs
+    if find_spec("simplejpeg") and kind in (".jpg", ".jpeg"):
+        found["simplejpeg"] = by_simplejpeg
+    return found
 
 
 def main() -> None:
@@ -80,10 +98,11 @@ def files_by_kind(folder: Path) -> dict[str, list[Path]]:
 
 
 def compare(kind: str, paths: Sequence[Path], size: int, rounds: int) -> None:
-    seconds: dict[str, list[float]] = {name: [] for name in LIBRARIES}
+    compared = libraries(kind)
+    seconds: dict[str, list[float]] = {name: [] for name in compared}
     resizing: list[float] = []
     for _ in range(rounds):
-        for name, decode in LIBRARIES.items():
+        for name, decode in compared.items():
             started = time.perf_counter()
             images = [decode(path) for path in paths]
             decoded = time.perf_counter()
@@ -94,7 +113,7 @@ def compare(kind: str, paths: Sequence[Path], size: int, rounds: int) -> None:
     share = median(resizing) / len(paths)
     for name, own in seconds.items():
         ratio = median(mine / ours for mine, ours in zip(own, seconds[OURS], strict=True))
-        differ = sum(int((LIBRARIES[name](path) != read_image(path)).sum()) for path in paths)
+        differ = sum(int((compared[name](path) != read_image(path)).sum()) for path in paths)
         print(
             f"| {kind} | {name} | {1000 * median(own) / len(paths):.2f} | {1000 * share:.2f} "
             f"| {ratio:.2f} | {differ} |"

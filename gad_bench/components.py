@@ -16,6 +16,7 @@ from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Extraction, Runtime
 from gad_bench.gaussian import Combination, Detector
+from gad_bench.imports import quick_imports
 from gad_bench.localisation import Localisation, NoLocalisation
 from gad_bench.split import Fold, Split
 from gad_bench.tracking import Tracker
@@ -46,7 +47,8 @@ class Components:
         Raises:
             UserError: a part refuses its values.
         """
-        return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+        with quick_imports():
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
     def require_possible(self, splits: Sequence[Split]) -> None:
         """Refuse what the folds do not admit, before anything is extracted.

@@ -38,14 +38,19 @@ def draw_figures(
     from gad_bench.evaluation import figures
     from gad_bench.evaluation.contact_sheet import draw_contact_sheet
 
-    drawn = {
-        "curves": figures.draw_curves(scores, metrics),
-        "histogram": figures.draw_histogram(scores, metrics),
-        "blocks": figures.draw_blocks(metrics, list(scores.blocks)),
-    }
-    for name, figure in drawn.items():
-        save_figure(figure, output / f"{name}.png")
-    save_picture(draw_contact_sheet(_extremes(tested, scores)), output / "contact_sheet.png")
+    def draw_sheet() -> None:
+        save_picture(draw_contact_sheet(_extremes(tested, scores)), output / "contact_sheet.png")
+
+    with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
+        sheet = beside.submit(draw_sheet)
+        drawn = {
+            "curves": figures.draw_curves(scores, metrics),
+            "histogram": figures.draw_histogram(scores, metrics),
+            "blocks": figures.draw_blocks(metrics, list(scores.blocks)),
+        }
+        for name, figure in drawn.items():
+            save_figure(figure, output / f"{name}.png")
+        sheet.result()
 
 
 def draw_calibration(
@@ -91,7 +96,7 @@ def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:
     """Return the highest and the lowest scored images of either kind."""
     panel = partial(_panel, tested, scores)
     rows = {}
-    with ThreadPoolExecutor() as pool:  # decoding holds no lock
+    with ThreadPoolExecutor() as pool:
         for label, kind in ((0, "good"), (1, "anomalous")):
             order = np.flatnonzero(scores.labels == label)
             order = order[np.argsort(scores.combined[order], kind="stable")]

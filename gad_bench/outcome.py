@@ -76,7 +76,9 @@ class Outcome:
         return metrics
 
     def draw(self, output: Path) -> None:
-        """Draw the figures; those of several folds show the images' mean scores."""
+        """Draw the figures that are wanted; those of several folds show the images' mean scores."""
+        if not self.config.figures:
+            return
         shown, rows = average_folds(self.scores, self._tested)
         tested = self.catalog.iloc[rows]
         draw_figures(output, tested, shown, evaluate(shown, seed=self.config.seed))

@@ -40,6 +40,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     """
     check(config)
     parts = Components.build(config)
+    watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
     parts.require_possible(splits)
@@ -81,8 +82,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         )
         metrics = outcome.write(output)
         watch.lap("metrics")
-        if config.figures:
-            outcome.draw(output)
+        outcome.draw(output)
         watch.lap("figures")
         if config.save:
             fitted = Fitted(model, scores[0], outcome.localised)
@@ -99,7 +99,8 @@ def _libraries(config: DictConfig, parts: Components) -> list[str]:
     """Return what a run on stored features uses beside the components' own modules."""
     drawing = ("calibration", "contact_sheet", "figures")
     figures = [f"gad_bench.evaluation.{name}" for name in drawing] if config.figures else []
-    return ["scipy.linalg", "scipy.special", *figures, *parts.tracking.libraries]
+    always = ("filelock", "safetensors.numpy", "scipy.linalg", "scipy.special", "threadpoolctl")
+    return [*always, *figures, *parts.tracking.libraries]
 
 
 def _feature_source(
