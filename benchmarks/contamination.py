@@ -47,7 +47,8 @@ def main() -> None:
             for share, value in curve(catalog, source, features, built, seed)
         ]
     )
-    means = table.groupby(["share", "covariance"])["auroc"].agg(["mean", "sem"]).unstack()
+    areas = table.groupby(["share", "covariance"])["auroc"]
+    means = pd.DataFrame(areas.agg(["mean", "sem"]).unstack())
     print(means.round(1).to_string())
     arguments.png.parent.mkdir(parents=True, exist_ok=True)
     draw(means, f"{config.category}, mean and SEM over {arguments.seeds} draws", arguments.png)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import add
 from statistics import median
+from typing import Any
 
 import numpy as np
 import sklearn
@@ -28,12 +29,12 @@ from threadpoolctl import threadpool_limits
 
 from gad_bench.gaussian import Moments, Samples
 from gad_bench.gaussian import covariance as ours
-from gad_bench.split import KFold
+from gad_bench.split import CrossValidation
 
 Array = NDArray[np.float64]
 Task = Callable[[], object]
 
-ESTIMATORS = {
+ESTIMATORS: dict[str, tuple[ours.Covariance, Any]] = {
     "empirical": (ours.Empirical(), theirs.EmpiricalCovariance()),
     "shrunk": (ours.Shrunk(amount=0.1), theirs.ShrunkCovariance(shrinkage=0.1)),
     "ledoit_wolf": (ours.LedoitWolf(), theirs.LedoitWolf()),
@@ -92,7 +93,7 @@ def print_fit(name: str, count: int, dimension: int, rounds: int) -> None:
 
 def print_folds(rounds: int) -> None:
     blocks = [vectors(IMAGES, dimension, 2) for dimension in BLOCKS]
-    rows = [KFold(index=index, n_splits=FOLDS).split(IMAGES)[0] for index in range(FOLDS)]
+    rows = [train for train, _ in CrossValidation(n_splits=FOLDS).splits(IMAGES)]
 
     def here() -> None:
         for block in blocks:

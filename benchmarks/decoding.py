@@ -57,7 +57,11 @@ def by_simplejpeg(path: Path) -> NDArray[np.uint8]:
 
 def libraries(kind: str) -> dict[str, Decode]:
     """Return those that are installed and read the kind of file."""
-    found = {OURS: read_image, "Pillow": by_pillow, "torchvision.io": by_torchvision}
+    found: dict[str, Decode] = {
+        OURS: read_image,
+        "Pillow": by_pillow,
+        "torchvision.io": by_torchvision,
+    }
     if find_spec("imagecodecs"):
         found["imagecodecs"] = by_imagecodecs
     if find_spec("simplejpeg") and kind in (".jpg", ".jpeg"):

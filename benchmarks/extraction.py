@@ -30,7 +30,7 @@ from gad_bench.config import build
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import extract, read_square
+from gad_bench.features.extraction import _ready_model, extract, read_square
 from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
@@ -61,11 +61,11 @@ def on_cpu(
     arguments: argparse.Namespace, backbone: Backbone, paths: Sequence[str], cache: Path
 ) -> dict[str, Run]:
     batch = arguments.batch_size
-    openvino = Ready(backbone, OpenVinoRuntime(), "cpu", batch)
+    openvino = Ours(backbone, OpenVinoRuntime(), "cpu", batch)
     return {
         f"plain PyTorch, batches of {batch}": to_store(paths, plain(backbone, batch)),
         "plain PyTorch, batches of 4": to_store(paths, plain(backbone, 4)),
-        "`runtime=torch`": to_store(paths, Ready(backbone, TorchRuntime(), "cpu", batch)),
+        "`runtime=torch`": to_store(paths, Ours(backbone, TorchRuntime(), "cpu", batch)),
         "`runtime=openvino`": to_store(paths, openvino),
         "`runtime=openvino keep_images=true`": to_store(paths, openvino.keeping(paths, cache)),
         "OpenVINO alone, images in memory": in_memory(openvino, paths),
@@ -78,7 +78,7 @@ def on_gpu(
 ) -> dict[str, Run]:
     device, batch = arguments.device, arguments.batch_size
     runtime = TorchRuntime(precision=arguments.precision, tf32=arguments.tf32)
-    ours = Ready(backbone, runtime, device, batch)
+    ours = Ours(backbone, runtime, device, batch)
     workers = f"plain PyTorch, {thread_count()} processes read"
     return {
         workers: to_store(paths, plain_with_workers(backbone, batch, device)),
@@ -154,27 +154,23 @@ def plain_with_workers(
     return run
 
 
-class Ready:
-    """A backbone and a runtime in one, whose model is built beforehand."""
+class Ours:
+    """Extraction as a run does it, by a model that is built beforehand and kept."""
 
     def __init__(self, backbone: Backbone, runtime: Runtime, device: str, batch_size: int) -> None:
-        deepest = backbone.block_count() - 1
-        self.name, self.image_size = backbone.name, backbone.image_size
-        self.model = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
-        self.build = lambda _deepest: None
-        self.compile = lambda *_: self.model
-        self.facts = lambda *_: {"model": id(self.model)}
-        self.deepest, self.device, self.batch_size = deepest, device, batch_size
+        self.backbone, self.runtime = backbone, runtime
+        self.device, self.batch_size = device, batch_size
+        self.size, self.deepest = backbone.image_size(), backbone.block_count() - 1
+        self.model = _ready_model(backbone, runtime, self.deepest, device)
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
-        size = self.image_size()
-        return self.extract([partial(read_square, path, size) for path in paths])
+        return self.extract([partial(read_square, path, self.size) for path in paths])
 
     def keeping(self, paths: Sequence[str], cache: Path) -> Callable[[Sequence[str]], Extraction]:
         """Return the same from decoded images, all of which are kept by now."""
-        kept, size = DecodedImages(cache), self.image_size()
+        kept = DecodedImages(cache)
         digests = dict(zip(paths, fingerprint(paths, cache).digests, strict=True))
-        read = {path: partial(kept.read, path, size, digests[path]) for path in paths}
+        read = {path: partial(kept.read, path, self.size, digests[path]) for path in paths}
         for image in read.values():
             image()
         return lambda wanted: self.extract([read[path] for path in wanted])
@@ -182,8 +178,8 @@ class Ready:
     def extract(self, images: Sequence[Callable[[], Pixels]]) -> Extraction:
         return extract(
             images,
-            backbone=self,
-            runtime=self,
+            backbone=self.backbone,
+            runtime=self.runtime,
             deepest=self.deepest,
             batch_size=self.batch_size,
             device=self.device,
@@ -205,9 +201,13 @@ def to_store(
     return once
 
 
-def in_memory(ready: Ready, paths: Sequence[str]) -> Run:
-    pixels = np.stack([read_square(path, ready.image_size()) for path in paths])
-    return lambda: ready.model(pixels) and None
+def in_memory(ours: Ours, paths: Sequence[str]) -> Run:
+    pixels = np.stack([read_square(path, ours.size) for path in paths])
+
+    def run() -> None:
+        ours.model(pixels)
+
+    return run
 
 
 def on_device(
@@ -226,7 +226,7 @@ def on_device(
     def run() -> None:
         rounded = precision != torch.float32
         with torch.inference_mode(), torch.autocast(device, precision, enabled=rounded):
-            for batch in pixels.split(arguments.batch_size):
+            for batch in torch.split(pixels, arguments.batch_size):
                 module(batch)
         torch.accelerator.synchronize()
 

@@ -91,7 +91,7 @@ def merge(stored: StoredFeatures) -> tuple[float, dict[int, Moments]]:
         task.remote(files[start : start + size], list(stored.blocks))
         for start in range(0, len(files), size)
     ]
-    merged = {}
+    merged: dict[int, Moments] = {}
     for part in map(ray.get, parts):
         merged = {b: merged[b] + moments if merged else moments for b, moments in part.items()}
     return time.perf_counter() - started, merged
