@@ -224,8 +224,8 @@ def on_device(
     precision = getattr(torch, runtime.precision)
 
     def run() -> None:
-        rounded = precision != torch.float32
-        with torch.inference_mode(), torch.autocast(device, precision, enabled=rounded):
+        kind, rounded = torch.device(device).type, precision != torch.float32
+        with torch.inference_mode(), torch.autocast(kind, precision, enabled=rounded):
             for batch in torch.split(pixels, arguments.batch_size):
                 module(batch)
         torch.accelerator.synchronize()
