@@ -81,7 +81,15 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(" ".join(str(error).split())) from error
+        raise UserError(one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's message as one line; Hydra keeps the reason for some in their cause."""
+    text = str(error)
+    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
+        text += ": " + str(error.__cause__).partition("\n")[0]
+    return " ".join(text.split())
 
 
 def check(config: DictConfig) -> None:

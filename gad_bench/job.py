@@ -110,7 +110,7 @@ def is_users(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line."""
-    text = " ".join(str(error).split())
+    text = configuration.one_line(error)
     return (
         text if is_users(error) or isinstance(error, KNOWN) else f"{type(error).__name__}: {text}"
     )
