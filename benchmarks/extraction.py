@@ -51,10 +51,13 @@ def main() -> None:
         compared = on_cpu if arguments.device == "cpu" else on_gpu
         variants = compared(arguments, backbone, paths, Path(cache))
         seconds = measure(variants, arguments.rounds)
-    eager, *_, bare, _ = seconds
+    eager, *_, bare, reading = seconds
     print(f"{backbone.name}, {len(paths)} images, {describe_machine(arguments.device)}\n")
     print_table(seconds, len(paths), eager, bare)
-    print_limit(backbone, arguments.device, bare, len(paths) / median(seconds[bare]))
+    rates = {name: len(paths) / median(seconds[name]) for name in (bare, reading)}
+    print_limit(backbone, arguments.device, bare, rates[bare])
+    slower = min(rates, key=lambda name: rates[name])
+    print(f"from such files the bottleneck is: {slower}, {rates[slower]:.0f} images/s")
 
 
 def on_cpu(
