@@ -37,7 +37,8 @@ def main() -> None:
     parts = {name: build(arguments, name) for name in arguments.covariance}
     config, first = next(iter(parts.values()))
     catalog = first.dataset.catalog(config.category)
-    source = source_of(config, first)
+    about = {"dataset": first.dataset.name, "category": config.category, "backbone": "benchmark"}
+    source = first.feature_source(config, about)
     features = source.features(list(catalog["path"]))
     table = pd.DataFrame(
         [
@@ -67,18 +68,6 @@ def build(arguments: argparse.Namespace, covariance: str) -> tuple[DictConfig, C
     overrides = [*arguments.overrides, f"covariance={covariance}", "tracking=none"]
     config = compose_config(overrides)
     return config, Components.build(config)
-
-
-def source_of(config: DictConfig, parts: Components) -> FeatureSource:
-    return FeatureSource(
-        backbone=parts.backbone,
-        blocks=parts.blocks,
-        runtime=parts.runtime,
-        device=config.device,
-        batch_size=config.batch_size,
-        cache_dir=config.cache_dir,
-        about={"dataset": parts.dataset.name, "category": config.category, "backbone": "benchmark"},
-    )
 
 
 def curve(

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gad_bench.errors import UserError
+from gad_bench.features.layout import ABOUT
 from gad_bench.features.upkeep import (
-    ABOUT,
     Holding,
     Kept,
     choose_surplus,

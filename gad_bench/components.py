@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from omegaconf import DictConfig
@@ -15,6 +15,8 @@ from gad_bench.evaluation import Threshold
 from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Extraction, Runtime
+from gad_bench.features.layout import ABOUT
+from gad_bench.features.obtain import FeatureSource
 from gad_bench.gaussian import Combination, Detector
 from gad_bench.imports import quick_imports
 from gad_bench.localisation import Localisation, NoLocalisation
@@ -63,3 +65,22 @@ class Components:
                 raise UserError(
                     f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
                 )
+
+    def feature_source(self, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
+        """Return what gives these parts' features.
+
+        Args:
+            config: the run's.
+            about: what to tell people who list the store: dataset, category and backbone.
+        """
+        return FeatureSource(
+            backbone=self.backbone,
+            blocks=self.blocks,
+            runtime=self.runtime,
+            extraction=self.extraction,
+            device=config.device,
+            batch_size=config.batch_size,
+            cache_dir=config.cache_dir,
+            keep_images=config.keep_images,
+            about={name: about[name] for name in ABOUT if name in about},
+        )

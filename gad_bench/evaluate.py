@@ -18,11 +18,11 @@ Evaluate a saved detector on another category or data set (domain shift), and re
   python -m gad_bench.evaluate detector=DIR category=cable
   python -m gad_bench.evaluate detector=DIR dataset=folder dataset.root=parts category=screw,nut
 
-dataset=, category=, seed=, batch_size=, device=, cache_dir=, figures= and tracking= are those of
-`python -m gad_bench`, and so are their own keys. All else is the detector's. The runs go to the
-experiment gad_bench_evaluate.
+dataset=, category=, seed=, batch_size=, device=, cache_dir=, keep_images=, figures= and tracking=
+are those of `python -m gad_bench`, and so are their own keys. All else is the detector's. The runs
+go to the experiment gad_bench_evaluate.
 """
-OVERRIDES = ("category", "seed", "batch_size", "device", "cache_dir", "figures")
+OVERRIDES = ("category", "seed", "batch_size", "device", "cache_dir", "keep_images", "figures")
 GROUPS = ("dataset", "tracking")
 EXPERIMENT = "gad_bench_evaluate"
 

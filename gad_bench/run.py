@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -11,7 +10,6 @@ from gad_bench.components import Components
 from gad_bench.config import check
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.describe import describe, run_tags
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.imports import import_libraries
 from gad_bench.key import result_key
 from gad_bench.localise import localise
@@ -46,7 +44,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts.require_possible(splits)
     check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)
-    source = _feature_source(config, parts, tags)
+    source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
@@ -101,19 +99,3 @@ def _libraries(config: DictConfig, parts: Components) -> list[str]:
     figures = [f"gad_bench.evaluation.{name}" for name in drawing] if config.figures else []
     always = ("filelock", "safetensors.numpy", "scipy.linalg", "scipy.special", "threadpoolctl")
     return [*always, *figures, *parts.tracking.libraries]
-
-
-def _feature_source(
-    config: DictConfig, parts: Components, tags: Mapping[str, str]
-) -> FeatureSource:
-    return FeatureSource(
-        backbone=parts.backbone,
-        blocks=parts.blocks,
-        runtime=parts.runtime,
-        extraction=parts.extraction,
-        device=config.device,
-        batch_size=config.batch_size,
-        cache_dir=config.cache_dir,
-        keep_images=config.keep_images,
-        about={name: tags[name] for name in ("dataset", "category", "backbone")},
-    )

@@ -22,7 +22,6 @@ from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.describe import flatten
 from gad_bench.features.device import resolve_device
 from gad_bench.features.interface import Features
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.paths import config_folder
 from gad_bench.split import split_catalog
 from gad_bench.training import obtain_training
@@ -194,16 +193,7 @@ class Workshop:
         parts = Components.build(config)
         catalog = parts.dataset.catalog(config.category)
         (split,) = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-        source = FeatureSource(
-            backbone=parts.backbone,
-            blocks=parts.blocks,
-            runtime=parts.runtime,
-            device=config.device,
-            batch_size=config.batch_size,
-            cache_dir=config.cache_dir,
-            keep_images=config.keep_images,
-            about={},
-        )
+        source = parts.feature_source(config, {})
         stored = [source.features(list(catalog["path"]))]
         limits = parts.dataset.facts(config.category)
         if not isinstance(parts.augmentation, NoAugmentation):

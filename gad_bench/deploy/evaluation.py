@@ -19,6 +19,7 @@ from gad_bench.describe import flatten, versions
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.intervals import clopper_pearson
 from gad_bench.features.blocks import Blocks
+from gad_bench.features.layout import ABOUT
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
@@ -116,7 +117,8 @@ def _source(detector: Detector, config: DictConfig, about: Mapping[str, str]) ->
         device=config.device,
         batch_size=config.batch_size,
         cache_dir=config.cache_dir,
-        about={name: about[name] for name in ("dataset", "category", "backbone")},
+        keep_images=config.keep_images,
+        about={name: about[name] for name in ABOUT},
     )
 
 

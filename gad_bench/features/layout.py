@@ -17,6 +17,7 @@ from pathlib import Path
 
 VERSION = 1  # raise it when a file's meaning changes: what older versions wrote is not read
 LAYOUT = f"features-v{VERSION}"
+ABOUT = ("dataset", "category", "backbone")  # what an extraction tells people of itself
 
 _LAYOUT_NAME = re.compile(r"features(?:-v(\d+))?")
 _KEY = re.compile(r"[0-9a-f]{64}")

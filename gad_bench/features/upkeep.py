@@ -15,11 +15,17 @@ from typing import Any
 
 from gad_bench.data import fingerprint
 from gad_bench.features import decoded
-from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions, older_layouts
+from gad_bench.features.layout import (
+    ABOUT,
+    LAYOUT,
+    Extraction,
+    entry_folders,
+    extractions,
+    older_layouts,
+)
 from gad_bench.features.shards import is_intact, read_about, shard_files, shard_rows
 from gad_bench.files import TEMPORARY
 
-ABOUT = ("dataset", "category", "backbone")
 LEFT_FOR_GOOD = 86_400  # seconds: whoever writes a file takes less
 
 
