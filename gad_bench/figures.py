@@ -108,9 +108,12 @@ def _extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Any]]:
 def _panel(tested: pd.DataFrame, scores: Scores, row: int) -> Any:  # noqa: ANN401
     from gad_bench.evaluation.contact_sheet import Panel
 
-    title = f"{tested['defect'].iloc[row]}  {scores.combined[row]:#.3g}"
-    picture = _thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row])
-    return Panel(picture, title, bool(scores.labels[row]))
+    return Panel(
+        picture=_thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row]),
+        title=tested["defect"].iloc[row],
+        score=f"  {scores.combined[row]:#.3g}",
+        anomalous=bool(scores.labels[row]),
+    )
 
 
 def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:

@@ -66,6 +66,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             model = fit(training, split, parts.detector, parts.combination)
             scores.append(score(catalog, features.blocks, model, split))
         watch.lap("fit")
+        localised = localise(config, parts, catalog, splits[0], source.reader(images))
+        if localised:
+            watch.lap("localisation")
         outcome = Outcome(
             config=config,
             parts=parts,
@@ -75,7 +78,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             training=training,
             model=model,
             scores=scores,
-            localised=localise(config, parts, catalog, splits[0], source.reader(images)),
+            localised=localised,
             seconds_fit=watch.seconds["fit"],
         )
         metrics = outcome.write(output)
@@ -83,7 +86,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         outcome.draw(output)
         watch.lap("figures")
         if config.save:
-            fitted = Fitted(model, scores[0], outcome.localised)
+            fitted = Fitted(model, scores[0], localised)
             tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
         tracked.log(metrics, outcome.images, output)
         watch.lap("record")

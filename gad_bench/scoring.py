@@ -65,12 +65,24 @@ def score(
         UserError: the combination admits no score of these.
     """
     rows = np.concatenate([split.test, split.validation])
+    by_block, combined = score_rows(model, features, rows)
+    return _parted(catalog, split, model, dict(zip(features, by_block.T, strict=True)), combined)
+
+
+def score_rows(
+    model: FittedModel, features: Mapping[int, Features], rows: Rows
+) -> tuple[Matrix, Vector]:
+    """Score some of the images, in memory that does not depend on their number.
+
+    Returns:
+        The blocks' scores [rows, blocks] and the images' [rows].
+    """
     parts = [
         model.score({block: values[chosen] for block, values in features.items()})
         for chosen in _at_once(rows)
     ]
     by_block, combined = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return _parted(catalog, split, model, dict(zip(features, by_block.T, strict=True)), combined)
+    return by_block, combined
 
 
 def _parted(

@@ -107,7 +107,8 @@ def check_finite(catalog: pd.DataFrame, features: Mapping[int, Features]) -> Non
         if wrong:
             raise UserError(
                 f"{catalog['path'].iloc[wrong[0]]}: its features of block {block} are not finite "
-                f"({len(wrong)} images in all): check the weights, or use runtime.precision=float32"
+                f"({len(wrong)} vectors in all): check the weights, or use "
+                "runtime.precision=float32"
             )
 
 

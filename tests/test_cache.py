@@ -19,7 +19,7 @@ from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.interface import Features
 from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions
 from gad_bench.features.store import FeatureStore, Recipe
-from gad_bench.features.upkeep import holdings, remove
+from gad_bench.features.upkeep import Kept, damaged_files, holdings, kept_images, remove
 
 DAY = 86_400
 COUNT = 100  # two shards
@@ -171,6 +171,14 @@ class TestVerify:
         shard.rename(shard.with_name(".tmp-abc.safetensors"))
         assert run("verify", folder) == 0
 
+    def test_what_is_removed_meanwhile_is_not_damaged(self, folder: Path) -> None:
+        keep_image(folder)
+        found = damaged_files(folder)
+        first = next(found)
+        for name in (LAYOUT, "fingerprints-v1", "images-v1"):
+            shutil.rmtree(folder / name)
+        assert not any(is_damaged for _, is_damaged in (first, *found))
+
 
 class TestPrune:
     def test_what_was_not_used_for_long_goes(self, folder: Path, run: Run) -> None:
@@ -204,6 +212,13 @@ class TestPrune:
         assert sorted(folder.rglob("*")) == before
         assert run.lines[0].startswith("would remove: mvtec_ad bottle")
         assert run.lines[-1].endswith("would be freed")
+
+    def test_what_another_prune_has_removed_is_no_error(self, folder: Path) -> None:
+        keep_image(folder)
+        held: list[Kept] = [*holdings(folder), *kept_images(folder)]
+        for _ in range(2):
+            assert all(one.remove() for one in held)
+        assert not [*holdings(folder), *kept_images(folder)]
 
     def test_nothing_is_left_of_what_goes(self, folder: Path, run: Run) -> None:
         run("prune", folder, "--max-size", "0")

@@ -45,7 +45,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         UserError: the file is missing, empty, damaged, cut short or not such an image.
     """
-    return decode_image(_read_bytes(Path(path)), str(path))
+    return decode_image(read_bytes(Path(path)), str(path))
 
 
 def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
@@ -132,7 +132,7 @@ def _read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _decode(path: str | Path) -> NDArray[Any]:
-    return _decode_bytes(_read_bytes(Path(path)), str(path))
+    return _decode_bytes(read_bytes(Path(path)), str(path))
 
 
 def _decode_bytes(content: bytes, path: str) -> NDArray[Any]:
@@ -152,8 +152,13 @@ def _decode_bytes(content: bytes, path: str) -> NDArray[Any]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: str | Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

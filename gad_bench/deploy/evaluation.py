@@ -23,6 +23,7 @@ from gad_bench.features.layout import ABOUT
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
+from gad_bench.scoring import score_rows
 from gad_bench.stopwatch import Stopwatch
 from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
 from gad_bench.training import check_finite
@@ -124,7 +125,7 @@ def _source(detector: Detector, config: DictConfig, about: Mapping[str, str]) ->
 
 def _score(detector: Detector, tested: pd.DataFrame, features: dict[int, np.ndarray]) -> Scores:
     model = detector.scorer.model
-    blocks, combined = model.score(features)
+    blocks, combined = score_rows(model, features, np.arange(len(tested)))
     laws = detector.scorer.rule.laws
     return Scores(
         labels=tested["label"].to_numpy(),

@@ -25,8 +25,9 @@ class Panel(NamedTuple):
     """One image of the contact sheet."""
 
     picture: NDArray[np.uint8]  # [height, width, 3] RGB
-    title: str
+    title: str  # cut off where it is too long, the score that follows it is not
     anomalous: bool
+    score: str = ""
 
 
 def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> NDArray[np.uint8]:
@@ -47,6 +48,7 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> NDArray[np.uint8]
 
 def _name(sheet: Image.Image, name: str, top: int) -> None:
     """Write a row's name beside it, from below to above."""
+    name = _shortened(name, SIDE, LARGE)
     left, over, right, under = _font(LARGE).getbbox(name)
     text = Image.new("RGB", (int(right - left), int(under - over)), "white")
     ImageDraw.Draw(text).text((-left, -over), name, "black", _font(LARGE))
@@ -62,7 +64,19 @@ def _place(sheet: Image.Image, panel: Panel, left: int, top: int) -> None:
     sheet.paste(Image.fromarray(picture), (middle - width // 2, top))
     colour = ANOMALOUS if panel.anomalous else GOOD
     foot = (middle, top - RISE)
-    ImageDraw.Draw(sheet).text(foot, panel.title, colour, _font(SMALL), anchor="ms")
+    room = SIDE - _font(SMALL).getlength(panel.score)
+    title = _shortened(panel.title, room, SMALL) + panel.score
+    ImageDraw.Draw(sheet).text(foot, title, colour, _font(SMALL), anchor="ms")
+
+
+def _shortened(name: str, room: float, size: int) -> str:
+    """Return a name on one line, cut off where it is longer than some pixels."""
+    name, font = " ".join(name.split()), _font(size)
+    if font.getlength(name) <= room:
+        return name
+    while name and font.getlength(f"{name}…") > room:
+        name = name[:-1]
+    return f"{name}…"
 
 
 def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from gad_bench.evaluation.evaluate import Scores
@@ -137,6 +137,7 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
             label=name,
         )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # the margin has room for few digits
 
 
 def _mark_sigmas(axes: Axes, dimension: int) -> None:

@@ -7,12 +7,11 @@ import hashlib
 import logging
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from gad_bench.data.fingerprint import file_digest
-from gad_bench.errors import UserError
 from gad_bench.features.interface import Pixels
 from gad_bench.files import whole_file
 
@@ -47,16 +46,18 @@ class DecodedImages:
             digest: of the file's content.
 
         Raises:
-            UserError: the image cannot be read, or the folder cannot be written.
+            UserError: the image cannot be read.
         """
-        from gad_bench.features.extraction import read_square
+        from gad_bench.data.images import decode_image, read_bytes
+        from gad_bench.features.extraction import resize_square
 
         folder = self.folder(size)
         kept = folder / digest[:2] / digest
         pixels = _load(kept, size)
         if pixels is None:
-            pixels = read_square(path, size)
-            if file_digest(path) == digest:  # else it has changed, and the caller will notice
+            content = read_bytes(path)
+            pixels = resize_square(decode_image(content, path), size)
+            if hashlib.sha256(content).hexdigest() == digest:  # else the caller will notice
                 _keep(kept, pixels)
         with contextlib.suppress(OSError):
             os.utime(folder)  # the last use, for `gad_bench.cache prune`
@@ -75,7 +76,7 @@ def _load(path: Path, size: int) -> Pixels | None:
     """Return a kept image; None where there is none, or one that is damaged, which is told."""
     try:
         pixels = _checked(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # on a bad part of the disk
         pixels = None
@@ -99,7 +100,9 @@ def _keep(path: Path, pixels: Pixels) -> None:
     except FileNotFoundError:  # the folder was pruned meanwhile
         return
     except OSError as error:
-        raise UserError(
-            f"{path.parent} cannot be written ({error.strerror or error}): make room, name another "
-            "folder by cache_dir=PATH or GAD_BENCH_CACHE, or use keep_images=false"
-        ) from error
+        _tell_once(path.parents[1], error.strerror or str(error))
+
+
+@cache
+def _tell_once(folder: Path, reason: str) -> None:
+    log.warning("%s cannot be written (%s): no more images are kept", folder, reason)

@@ -93,11 +93,8 @@ class FeatureSource:
 
     def reader(self, images: Fingerprint) -> Callable[[int], Callable[[], Pixels]]:
         """Return what gives, of an image's number, a call that reads it for the backbone."""
-        size = self.backbone.image_size()
-        if not self.keep_images:
-            return lambda row: partial(read_square, images.paths[row], size)
-        kept = DecodedImages(self._folder)
-        return lambda row: partial(kept.read, images.paths[row], size, images.digests[row])
+        size, kept = self.backbone.image_size(), self._kept_images
+        return lambda row: partial(_read, images.paths[row], size, images.digests[row], kept)
 
     def augmented(
         self, images: Images, augmentation: Augmentation, category: CategoryFacts
@@ -110,13 +107,13 @@ class FeatureSource:
             UserError: as `features`.
         """
         images = self.fingerprint(images)
-        size = self.backbone.image_size()
+        size, kept = self.backbone.image_size(), self._kept_images
 
         def reader(row: int) -> Callable[[], Pixels]:
             number, augmented_pass = divmod(row, augmentation.passes)
             path, digest = images.paths[number], images.digests[number]
             return lambda: augmentation.augment(
-                _read_once(path, size, digest), digest, augmented_pass, category
+                _read_once(path, size, digest, kept), digest, augmented_pass, category
             )
 
         facts = {"augmentation": dict(augmentation.facts(category))}
@@ -125,6 +122,10 @@ class FeatureSource:
     @property
     def _folder(self) -> Path:
         return Path(self.cache_dir).expanduser()
+
+    @property
+    def _kept_images(self) -> DecodedImages | None:
+        return DecodedImages(self._folder) if self.keep_images else None
 
     def _get(
         self,
@@ -156,9 +157,13 @@ class FeatureSource:
         )
 
 
+def _read(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
+    return kept.read(path, size, digest) if kept else read_square(path, size)
+
+
 @lru_cache(maxsize=4)
-def _read_once(path: str, size: int, digest: str) -> Pixels:  # noqa: ARG001 - the cache's key
+def _read_once(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
     """Read an image that many passes need one after the other; nobody may change it in place."""
-    pixels = read_square(path, size)
+    pixels = _read(path, size, digest, kept)
     pixels.flags.writeable = False
     return pixels

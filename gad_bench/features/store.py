@@ -83,7 +83,7 @@ class StoredFeatures:
 
     Attributes:
         blocks: float32 [images * passes, D_i] by block; one of a gigabyte or more is mapped from
-            the disk, so that all passes over many images need not fit into memory.
+            the disk, to which it is written once more, so that it need not fit into memory.
         path: the store's folder that holds them.
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
@@ -102,7 +102,7 @@ class FeatureStore:
     """Features on disk, keyed by everything that changes them and by nothing else.
 
     A shard's name holds its digest, so it is there whole and checked, or not at all. What is read
-    is checked byte by byte, and a hit writes nothing.
+    is checked byte by byte, and a hit leaves the store as it is.
 
     A lock per extraction (`flock` by filelock) keeps two processes from doing the same one; the
     system frees it when its holder dies. On a network file system this holds where `flock` does
@@ -252,10 +252,10 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
 
 
 def _room(folder: Path, shape: tuple[int, int]) -> Features:
-    """Return room for a block; a large one may be moved out of memory when that is short.
+    """Return room for a block; a large one need not stay in memory.
 
-    It is then mapped from a file without a name in the folder, which is gone with the process. A
-    folder that is read-only or has no room for it gives it memory alone.
+    It is mapped from a file without a name in the folder, which takes room there until the process
+    ends. A folder that is read-only or has no room for it gives it memory alone.
     """
     size = np.dtype(np.float32).itemsize * shape[0] * shape[1]
     if size >= LARGE and hasattr(os, "posix_fallocate"):  # which macOS lacks

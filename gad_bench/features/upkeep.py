@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,17 +136,26 @@ def kept_images(cache_dir: Path) -> list[KeptImages]:
 
 
 def damaged_files(cache_dir: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield every file that the cache holds of images and features, and whether it is damaged."""
+    """Yield every file that the cache holds of images and features, and whether it is damaged.
+
+    One that is removed meanwhile is not.
+    """
+    for path, is_sound in _checked_files(cache_dir):
+        yield path, not is_sound(path) and path.exists()
+
+
+def _checked_files(cache_dir: Path) -> Iterator[tuple[Path, Callable[[Path], bool]]]:
+    """Yield the files, and what tells whether one is as it was written."""
     for entry in entry_folders(cache_dir):
         for extraction in extractions(entry):
             for path in shard_files(extraction.folder).values():
-                yield path, path.exists() and not is_intact(path)
+                yield path, is_intact
         for recipe in entry.glob("recipe.json"):
-            yield recipe, _read_recipe(recipe) is None
+            yield recipe, lambda path: _read_recipe(path) is not None
     for index in sorted((cache_dir / fingerprint.FOLDER).glob("[!.]*.json")):
-        yield index, not fingerprint.is_intact(index)
+        yield index, fingerprint.is_intact
     for image in sorted((cache_dir / decoded.FOLDER).glob("[!.]*/*/[!.]*")):
-        yield image, not decoded.is_intact(image)
+        yield image, decoded.is_intact
 
 
 def choose_unused(held: Sequence[Kept], before: float) -> list[Kept]:
@@ -180,7 +190,7 @@ def remove(extraction: Extraction) -> bool:
                 extraction.recipe.unlink(missing_ok=True)
                 with contextlib.suppress(OSError):  # another process begins a new extraction
                     extraction.entry.rmdir()
-            extraction.lock.unlink()
+            extraction.lock.unlink(missing_ok=True)
     except Timeout:
         return False
     return True
@@ -189,27 +199,36 @@ def remove(extraction: Extraction) -> bool:
 def leftovers(cache_dir: Path) -> list[Path]:
     """Return the stores of older versions, and what killed processes left a day ago or more."""
     found = older_layouts(cache_dir)
-    for folder in (LAYOUT, fingerprint.FOLDER, decoded.FOLDER):
-        for path in (cache_dir / folder).rglob(f"{TEMPORARY}*"):
-            with contextlib.suppress(FileNotFoundError):
-                if path.stat().st_mtime < time.time() - LEFT_FOR_GOOD:
-                    found.append(path)
+    for name in (LAYOUT, fingerprint.FOLDER, decoded.FOLDER):
+        for place, folders, files in os.walk(cache_dir / name):
+            left = [Path(place, own) for own in (*folders, *files) if own.startswith(TEMPORARY)]
+            folders[:] = [own for own in folders if not own.startswith(TEMPORARY)]
+            found += [path for path in left if _is_left_for_good(path)]
     return found
 
 
 def size_of(folder: Path) -> int:
     """Return the bytes of all files below a folder, or of one file."""
+    paths = [Path(place, file) for place, _, files in os.walk(folder) for file in files]
     total = 0
-    for path in (folder, *folder.rglob("*")):
+    for path in paths or [folder]:
         with contextlib.suppress(FileNotFoundError):
             total += path.stat().st_size if path.is_file() else 0
     return total
 
 
+def _is_left_for_good(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_mtime < time.time() - LEFT_FOR_GOOD
+    return False
+
+
 def _remove_whole(folder: Path, beside: Path) -> None:
+    """Remove a folder, unless somebody else is before us."""
     doomed = beside / f"{TEMPORARY}{uuid.uuid4().hex}"
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
 
 
 def _look_at(extraction: Extraction) -> Holding | None:

@@ -75,3 +75,26 @@ def test_rows_of_any_length_stand_one_below_the_other_with_their_names() -> None
         assert bottom - top > right - left  # it runs upwards
         assert left + right == pytest.approx(NAME, abs=6)
     assert second[1] - second[0] > first[1] - first[0]
+
+
+def test_a_long_title_keeps_to_its_place_and_its_score_is_whole() -> None:
+    long = Panel(grey(SIDE, SIDE), "a crack\nalong the whole of the left edge", False, "  12.3")
+    short = Panel(grey(SIDE, SIDE), "", False, "  12.3")
+    sheet = draw_contact_sheet({"row": [long, short]})
+    words, score = (is_colour(cell(sheet, 0, column), GOOD) for column in (0, 1))
+    assert words[TITLE:].sum() == 0
+    left, right = box(words)[2:]
+    assert 0 < left < right < CELL
+    first, last, start, end = box(score)
+    np.testing.assert_array_equal(
+        words[first : last + 1, right - (end - start) : right + 1],
+        score[first : last + 1, start : end + 1],
+    )
+
+
+def test_a_long_name_of_a_row_keeps_to_its_row() -> None:
+    rows = {name: [Panel(grey(SIDE, SIDE), "", False)] for name in ("wide " * 40, "a\nb")}
+    margin = draw_contact_sheet(rows)[:, :NAME]
+    dark = (margin < GREY).all(axis=2)
+    assert dark[TITLE : TITLE + SIDE].any()
+    assert not dark[TITLE + SIDE : 2 * TITLE + SIDE].any()

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import cv2
 import numpy as np
 import pytest
 
+from gad_bench.config import build, compose_config
 from gad_bench.data.fingerprint import file_digest
-from gad_bench.errors import UserError
-from gad_bench.features import decoded, extraction
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import FOLDER, DecodedImages, is_intact
 from gad_bench.features.extraction import read_square
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import TorchRuntime
+from gad_bench.features.upkeep import kept_images
 
 SIZE = 64
 
@@ -45,10 +47,10 @@ def kept_file(images: DecodedImages, digest: str) -> Path:
 
 
 def forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_image(path: str) -> None:
+    def decode_image(_content: bytes, path: str) -> None:
         raise AssertionError(f"{path} was decoded")
 
-    monkeypatch.setattr(extraction, "read_image", read_image)
+    monkeypatch.setattr("gad_bench.data.images.decode_image", decode_image)
 
 
 def test_an_image_is_decoded_once_and_is_the_same_afterwards(
@@ -89,13 +91,15 @@ def test_a_torn_file_is_decoded_again(
     assert is_intact(kept_file(images, digest))
 
 
-def test_a_folder_that_cannot_be_written_ends_with_what_to_do(
-    image: str, digest: str, images: DecodedImages
+def test_without_a_place_to_keep_them_images_are_decoded_with_one_word(
+    image: str, digest: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
 ) -> None:
     images.cache_dir.mkdir()
     (images.cache_dir / FOLDER).write_text("in the way")
-    with pytest.raises(UserError, match="keep_images=false"):
-        images.read(image, SIZE, digest)
+    for _ in range(2):
+        np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    assert len(caplog.messages) == 1
+    assert "cannot be written" in caplog.messages[0]
 
 
 def test_an_image_that_is_no_longer_what_its_digest_says_is_not_kept(
@@ -107,13 +111,22 @@ def test_an_image_that_is_no_longer_what_its_digest_says_is_not_kept(
 
 
 def test_a_folder_that_is_pruned_meanwhile_is_no_error(
-    image: str, digest: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
+    image: str, digest: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def pruned(_path: Path) -> None:
-        raise FileNotFoundError
+    stop = Event()
 
-    monkeypatch.setattr(decoded, "whole_file", pruned)
-    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    def prune() -> None:
+        while not stop.is_set():
+            for kept in kept_images(images.cache_dir):
+                kept.remove()
+
+    with ThreadPoolExecutor(1) as beside:
+        pruning = beside.submit(prune)
+        for size in range(8, 208):
+            np.testing.assert_array_equal(images.read(image, size, digest).shape, (size, size, 3))
+        stop.set()
+        pruning.result()
+    assert not caplog.messages
 
 
 class TestFeatureSource:
@@ -137,6 +150,15 @@ class TestFeatureSource:
         forbid_decoding(monkeypatch)
         other = replace(source, backbone=FilterBank(input_size=SIZE, octaves=2, orientations=3))
         assert not other.features([image]).cache_hit
+
+    def test_nor_does_augmentation_decode_what_is_kept(
+        self, image: str, source: FeatureSource, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source.features([image])
+        forbid_decoding(monkeypatch)
+        config = compose_config(["experiment=demo", "augmentation=paper", "augmentation.passes=3"])
+        paper, wood = build(config.augmentation), build(config.dataset).facts("wood")
+        assert not source.augmented([image], paper, wood).cache_hit
 
     def test_features_are_those_of_images_that_are_not_kept(
         self, image: str, source: FeatureSource, tmp_path: Path
