@@ -6,10 +6,14 @@ the tests hold every figure against scikit-learn's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gad_bench.errors import UserError
+
+DRAWN_AT_ONCE = 2**22  # images: 32 MiB
 
 Vector = NDArray[np.float64]
 
@@ -80,15 +84,39 @@ def bootstrap_auroc(
     good, bad = np.sort(values[~anomalous]), values[anomalous]
     left = np.searchsorted(good, bad, side="left")
     right = np.searchsorted(good, bad, side="right")
-    generator = np.random.default_rng(seed)
-    weights = generator.multinomial(len(good), np.full(len(good), 1 / len(good)), size=resamples)
-    cumulative = np.concatenate([np.zeros((resamples, 1)), np.cumsum(weights, axis=1)], axis=1)
-    drawn = generator.integers(len(bad), size=(resamples, len(bad)))
-    rows = np.arange(resamples)[:, None]
-    wins = cumulative[rows, left[drawn]] + cumulative[rows, right[drawn]]
-    areas = wins.mean(axis=1) / (2 * len(good))
-    low, high = np.quantile(areas, [(1 - level) / 2, (1 + level) / 2])
+    areas = []
+    for cumulative, drawn in _resampled(len(good), len(bad), seed, resamples):
+        rows = np.arange(len(drawn))[:, None]
+        wins = cumulative[rows, left[drawn]] + cumulative[rows, right[drawn]]
+        areas.append(wins.mean(axis=1) / (2 * len(good)))
+    low, high = np.quantile(np.concatenate(areas), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _resampled(
+    good: int, bad: int, seed: int, resamples: int
+) -> Iterator[tuple[Vector, NDArray[np.int64]]]:
+    """Yield some resamples at a time; how many at a time changes memory alone.
+
+    All good images are drawn before all anomalous ones.
+
+    Yields:
+        Of each resample how many of the first n good images it holds [some, good + 1], and which
+        anomalous ones [some, bad].
+    """
+    of_good = of_bad = np.random.default_rng(seed)
+    chances = np.full(good, 1 / good)
+    at_once = max(1, DRAWN_AT_ONCE // max(good, bad))
+    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
+    if len(sizes) > 1:
+        of_bad = np.random.default_rng(seed)
+        for size in sizes:
+            of_bad.multinomial(good, chances, size=size)
+    for size in sizes:
+        weights = of_good.multinomial(good, chances, size=size)
+        drawn = of_bad.integers(bad, size=(size, bad))
+        cumulative = np.concatenate([np.zeros((size, 1)), np.cumsum(weights, axis=1)], axis=1)
+        yield cumulative, drawn
 
 
 def _counts_at_thresholds(anomalous: NDArray[np.bool_], scores: ArrayLike) -> tuple[Vector, Vector]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics as reference
 
 from gad_bench.errors import UserError
+from gad_bench.evaluation import metrics
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -121,6 +122,16 @@ def test_the_interval_lies_within_0_and_1_and_is_no_wider_for_a_lower_level(case
     low, high = bootstrap_auroc(*case, seed=0, resamples=200)
     inner_low, inner_high = bootstrap_auroc(*case, seed=0, resamples=200, level=0.5)
     assert 0 <= low <= inner_low <= inner_high <= high <= 1
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 7000])
+def test_the_interval_does_not_depend_on_how_many_resamples_are_drawn_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = drawn(np.random.default_rng(0), 1.0)
+    expected = bootstrap_auroc(*case, seed=3)
+    monkeypatch.setattr(metrics, "DRAWN_AT_ONCE", at_once)
+    assert bootstrap_auroc(*case, seed=3) == expected
 
 
 def test_scores_that_separate_perfectly_or_not_at_all_have_an_interval_of_no_width() -> None:
