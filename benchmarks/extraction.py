@@ -30,8 +30,8 @@ from gad_bench.config import build
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import _ready_model, extract, read_square
-from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
+from gad_bench.features.extraction import extract, read_square, ready_model
+from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.paths import config_folder
@@ -161,13 +161,18 @@ class Ours:
     """Extraction as a run does it, by a model that is built beforehand and kept."""
 
     def __init__(self, backbone: Backbone, runtime: Runtime, device: str, batch_size: int) -> None:
-        self.backbone, self.runtime = backbone, runtime
-        self.device, self.batch_size = device, batch_size
-        self.size, self.deepest = backbone.image_size(), backbone.block_count() - 1
-        self.model = _ready_model(backbone, runtime, self.deepest, device)
+        self.size = backbone.image_size()
+        self.work = Work(
+            backbone=backbone,
+            runtime=runtime,
+            deepest=backbone.block_count() - 1,
+            batch_size=batch_size,
+            device=device,
+        )
+        self.model = ready_model(self.work)
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
-        return self.extract([partial(read_square, path, self.size) for path in paths])
+        return extract([partial(read_square, path, self.size) for path in paths], self.work)
 
     def keeping(self, paths: Sequence[str], cache: Path) -> Callable[[Sequence[str]], Extraction]:
         """Return the same from decoded images, all of which are kept by now."""
@@ -176,17 +181,7 @@ class Ours:
         read = {path: partial(kept.read, path, self.size, digests[path]) for path in paths}
         for image in read.values():
             image()
-        return lambda wanted: self.extract([read[path] for path in wanted])
-
-    def extract(self, images: Sequence[Callable[[], Pixels]]) -> Extraction:
-        return extract(
-            images,
-            backbone=self.backbone,
-            runtime=self.runtime,
-            deepest=self.deepest,
-            batch_size=self.batch_size,
-            device=self.device,
-        )
+        return lambda wanted: extract([read[path] for path in wanted], self.work)
 
 
 def to_store(

@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gad_bench.config import build, compose_config
 from gad_bench.data.augmentation import PaperAugmentation
-from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
@@ -34,15 +34,6 @@ from gad_bench.gaussian.covariance import LedoitWolf
 
 SIDE = 16
 MEBIBYTE = 2**20
-OBJECT = CategoryFacts(
-    kind="object",
-    horizontal_flip=True,
-    quarter_turns=True,
-    rotation_limit=45,
-    shift_limit=0.05,
-    scale_limits=(-0.05, 0.1),
-    smallest_defect=None,
-)
 
 
 def main() -> None:
@@ -101,8 +92,9 @@ def measure(folder: Path, passes: int) -> None:
 def obtain(source: FeatureSource, images: Fingerprint, passes: int) -> dict[int, Features]:
     if passes == 0:
         return source.features(images).blocks
+    wood = build(compose_config(["dataset=demo"]).dataset).facts("wood")
     augmentation = PaperAugmentation(passes=passes, seed=0, probability=0.5)
-    return source.augmented(images, augmentation, OBJECT).blocks
+    return source.augmented(images, augmentation, wood).blocks
 
 
 def fit(blocks: dict[int, Features]) -> None:

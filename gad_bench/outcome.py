@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,20 @@ class Outcome:
         write_results(output, self.config, tables, points.scores, metrics)
         return metrics
 
-    def draw(self, output: Path) -> None:
-        """Draw the figures that are wanted; those of several folds show the images' mean scores."""
+    def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
+        """Draw the figures that are wanted; those of several folds show the images' mean scores.
+
+        Args:
+            output: the folder.
+            metrics: as `write` returns them; they are those of the only fold's scores.
+        """
         if not self.config.figures:
             return
         shown, rows = average_folds(self.scores, self._tested)
         tested = self.catalog.iloc[rows]
-        draw_figures(output, tested, shown, evaluate(shown, seed=self.config.seed))
+        if len(self.scores) > 1:
+            metrics = evaluate(shown, seed=self.config.seed)
+        draw_figures(output, tested, shown, metrics)
         draw_calibration(output, self.parts.threshold, self.scores, self._tested)
         if self.localised:
             draw_localisation(output, self.localised, shown)

@@ -83,7 +83,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         )
         metrics = outcome.write(output)
         watch.lap("metrics")
-        outcome.draw(output)
+        outcome.draw(output, metrics)
         watch.lap("figures")
         if config.save:
             fitted = Fitted(model, scores[0], localised)

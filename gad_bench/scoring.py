@@ -16,9 +16,7 @@ from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.split import Rows, Split
 from gad_bench.threads import one_thread
-from gad_bench.training import Training
-
-ROWS_AT_ONCE = 8192
+from gad_bench.training import ROWS_AT_ONCE, Training
 
 
 @one_thread()

@@ -18,7 +18,7 @@ from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian import Samples
 from gad_bench.split import Rows, Split
 
-ROWS_AT_ONCE = 8192  # that are looked at: of a large block that lies on the disk
+ROWS_AT_ONCE = 8192  # so that copies of a large block, which may lie on the disk, stay small
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gad_bench.errors import UserError
-from gad_bench.files import whole_file
+from gad_bench.files import sha256_of, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,7 @@ def file_digest(path: str) -> str:
         UserError: it cannot be read.
     """
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(Path(path))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 

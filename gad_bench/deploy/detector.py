@@ -19,7 +19,7 @@ from gad_bench.deploy.folder import read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.errors import UserError
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
-from gad_bench.features.interface import Backbone, Pixels, Runtime
+from gad_bench.features.interface import Backbone, Pixels, Runtime, Work
 from gad_bench.features.local import LocalSource
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
@@ -198,15 +198,14 @@ class Detector:
     def _features(self, readers: Sequence[partial[Pixels]]) -> Iterator[dict[int, Matrix]]:
         """Yield the features of images by block, a batch at a time."""
         wanted = list(self.scorer.model.blocks)
-        batches = extract(
-            readers,
+        work = Work(
             backbone=self.scorer.backbone,
             runtime=self.scorer.runtime,
             deepest=max(wanted),
             batch_size=self.batch_size,
             device=self.device,
         )
-        for batch in batches:
+        for batch in extract(readers, work):
             yield {block: batch[block].astype(np.float64) for block in wanted}
 
     def _check(self, saved: Mapping[str, Any], folder: Path) -> None:

@@ -9,7 +9,6 @@ weights.*              optional: the backbone's weights, in place of those it re
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gad_bench.errors import UserError
-from gad_bench.files import whole_folder
+from gad_bench.files import sha256_of, whole_folder
 
 FACTS, ARRAYS, CONFIG, SUMS = "detector.json", "arrays.safetensors", "config.yaml", "SHA256SUMS"
 FORMAT = 1
@@ -58,7 +57,7 @@ def write_folder(
         (temporary / CONFIG).write_text(config, encoding="utf-8")
         save_file(dict(arrays), temporary / ARRAYS)
         names = (FACTS, ARRAYS, CONFIG)
-        sums = [f"{_sha256(temporary / name)}  {name}\n" for name in names]
+        sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in names]
         (temporary / SUMS).write_text("".join(sums), encoding="utf-8")
 
 
@@ -88,13 +87,8 @@ def _check_sums(folder: Path) -> None:
     try:
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-        damaged = [name for name in (FACTS, ARRAYS) if sums.get(name) != _sha256(folder / name)]
+        damaged = [name for name in (FACTS, ARRAYS) if sums.get(name) != sha256_of(folder / name)]
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is damaged ({error}): copy it again") from error
     if damaged:
         raise UserError(f"{folder / damaged[0]} is damaged, its checksum differs: copy it again")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

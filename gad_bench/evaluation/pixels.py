@@ -6,11 +6,13 @@ needed of them is how many lie below each defective pixel's value, and counts ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gad_bench.arrays import join_up
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -146,21 +148,9 @@ def _shares(heat: Map, mask: Mask) -> tuple[Map, Vector, int]:
 
 def _rank(images: Iterable[tuple[Map, Mask]], values: Map) -> _Ranks:
     total, below, not_above = 0, np.zeros(len(values), np.intp), np.zeros(len(values), np.intp)
-    for block in _blocks(heat[~mask] for heat, mask in images):
+    for block in join_up((heat[~mask] for heat, mask in images), BLOCK):
         block.sort()
         total += len(block)
         below += np.searchsorted(block, values, side="left")
         not_above += np.searchsorted(block, values, side="right")
     return _Ranks(total, below, not_above)
-
-
-def _blocks(parts: Iterable[Map]) -> Iterator[Map]:
-    """Join arrays to blocks of some size."""
-    waiting: list[Map] = []
-    for part in parts:
-        waiting.append(part)
-        if sum(map(len, waiting)) >= BLOCK:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)

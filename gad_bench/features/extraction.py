@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gad_bench.data.images import read_image
-from gad_bench.features.interface import Backbone, Features, Model, Pixels, Runtime, Work
+from gad_bench.features.interface import Features, Model, Pixels, Work
 from gad_bench.threads import thread_count
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
@@ -24,15 +24,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def extract(
-    images: Iterable[Callable[[], Pixels]],
-    *,
-    backbone: Backbone,
-    runtime: Runtime,
-    deepest: int,
-    batch_size: int,
-    device: str,
-) -> Iterator[tuple[Features, ...]]:
+def extract(images: Iterable[Callable[[], Pixels]], work: Work) -> Iterator[tuple[Features, ...]]:
     """Yield the features of images, in order, a batch at a time.
 
     Each image is read by a call, on one of several threads, that gives uint8 [S, S, 3] RGB.
@@ -43,10 +35,10 @@ def extract(
     Raises:
         UserError: names the image that cannot be read, or what is wrong with the backbone.
     """
-    model = _ready_model(backbone, runtime, deepest, device)
+    model = ready_model(work)
     with _threads(thread_count()) as readers, _threads(1) as runner:
-        read = _ahead(readers, lambda image: image(), images, 2 * batch_size)
-        for features in _ahead(runner, model, _batches(read, batch_size), 1):
+        read = _ahead(readers, lambda image: image(), images, 2 * work.batch_size)
+        for features in _ahead(runner, model, _batches(read, work.batch_size), 1):
             yield tuple(features)
 
 
@@ -68,14 +60,7 @@ class Here:
         self, images: Iterable[Callable[[], Pixels]], work: Work
     ) -> Iterator[tuple[Features, ...]]:
         """Yield the features of images; see `interface.Extraction`."""
-        return extract(
-            images,
-            backbone=work.backbone,
-            runtime=work.runtime,
-            deepest=work.deepest,
-            batch_size=work.batch_size,
-            device=work.device,
-        )
+        return extract(images, work)
 
 
 def read_square(path: str, size: int) -> Pixels:
@@ -95,15 +80,16 @@ KEPT = 2
 _kept: dict[str, Model] = {}
 
 
-def _ready_model(backbone: Backbone, runtime: Runtime, deepest: int, device: str) -> Model:
+def ready_model(work: Work) -> Model:
     """Build and compile the model, or take one that was used last."""
-    facts = [dict(backbone.facts()), dict(runtime.facts(device)), deepest, device]
+    backbone, runtime = work.backbone, work.runtime
+    facts = [dict(backbone.facts()), dict(runtime.facts(work.device)), work.deepest, work.device]
     key = json.dumps(facts, sort_keys=True)
     model = _kept.pop(key, None)
     if model is None:
         while len(_kept) >= KEPT:
             _kept.pop(next(iter(_kept)))
-        model = runtime.compile(backbone.build(deepest), backbone.image_size(), device)
+        model = runtime.compile(backbone.build(work.deepest), backbone.image_size(), work.device)
     _kept[key] = model
     return model
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import extract, read_square, show_progress
-from gad_bench.features.interface import Backbone, Features, Pixels, Runtime
+from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
 
 if TYPE_CHECKING:
     from torch import nn
@@ -135,15 +135,16 @@ class LocalSource:
             UserError: names the image that cannot be read, or what is wrong with the backbone.
         """
         size = self.backbone.image_size()
-        backbone = LocalBackbone(
-            backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
-        )
-        batches = extract(
-            (partial(read_square, own, size) if isinstance(own, str) else own for own in images),
-            backbone=backbone,
+        work = Work(
+            backbone=LocalBackbone(
+                backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
+            ),
             runtime=self.runtime,
             deepest=max(self.blocks),
             batch_size=self.batch_size,
             device=self.device,
         )
-        return show_progress(batches, backbone.name, len(images))
+        readers = (
+            partial(read_square, own, size) if isinstance(own, str) else own for own in images
+        )
+        return show_progress(extract(readers, work), work.backbone.name, len(images))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.files import TEMPORARY, whole_file
+from gad_bench.files import TEMPORARY, sha256_of, whole_file
 
 Features = NDArray[np.float32]
 
@@ -36,8 +36,7 @@ def is_intact(path: Path) -> bool:
     """Tell whether a shard can be read and its content is what its name says."""
     match = NAME.fullmatch(path.name)
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError:  # gone, or on a bad part of the disk
         return False
     return match is not None and digest.startswith(match[2])

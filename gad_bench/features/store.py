@@ -29,7 +29,7 @@ from gad_bench.features.shards import (
     shard_rows,
     write_shard,
 )
-from gad_bench.files import whole_file
+from gad_bench.files import sha256_of, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -268,9 +268,8 @@ def _room(folder: Path, shape: tuple[int, int]) -> Features:
 def _keep_recipe(path: Path, recipe: Recipe) -> None:
     """Write the recipe where it is missing; one that is damaged is told of and replaced."""
     with contextlib.suppress(FileNotFoundError):
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() == recipe.key:
-                return
+        if sha256_of(path) == recipe.key:
+            return
         log.warning("%s is damaged: it is written again", path)
     with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
         file.writelines(json_pieces(recipe.content))

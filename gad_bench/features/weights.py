@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.errors import UserError
+from gad_bench.files import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -115,8 +115,7 @@ def _all_tensors(content: dict[Any, Any]) -> bool:
 
 @lru_cache
 def _digest(file: Path, size: int, modified: int) -> str:  # noqa: ARG001 - the cache's key
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(file)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gad_bench.arrays import join_up
 from gad_bench.errors import UserError
 from gad_bench.features.interface import Features
 from gad_bench.features.local import Embedding, Image, LocalSource
@@ -155,14 +156,7 @@ def _one_thread() -> threadpool_limits:
 
 def _grouped(batches: Iterable[tuple[Features, ...]], count: int) -> Iterator[Features]:
     """Join batches of one map each to as many images or more: of few, calls take all the time."""
-    waiting: list[Features] = []
-    for (maps,) in batches:
-        waiting.append(maps)
-        if sum(map(len, waiting)) >= count:
-            yield np.concatenate(waiting)
-            waiting = []
-    if waiting:
-        yield np.concatenate(waiting)
+    return join_up((maps for (maps,) in batches), count)
 
 
 def _by_position(maps: Features) -> Iterator[Matrix]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gad_bench.errors import UserError
 from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Work
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 
 BANK = FilterBank(input_size=64, octaves=2)
@@ -25,11 +26,13 @@ def start(
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
     return extract(
         [partial(read_square, path, BANK.image_size()) for path in paths],
-        backbone=BANK,
-        runtime=runtime or TorchRuntime(),
-        deepest=2,
-        batch_size=batch_size,
-        device="cpu",
+        Work(
+            backbone=BANK,
+            runtime=runtime or TorchRuntime(),
+            deepest=2,
+            batch_size=batch_size,
+            device="cpu",
+        ),
     )
 
 
