@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gad_bench.deploy.request import DONE, option, run_command
+from gad_bench.deploy.request import DONE, names, option, run_command
 from gad_bench.errors import UserError
 
 USAGE = """
@@ -60,15 +60,15 @@ def evaluate(request: Request, overrides: Sequence[str]) -> int:
     if request.images not in ("test", "all"):
         raise UserError(f"images={request.images} is unknown: choose test or all")
     categories = [one for one in overrides if one.startswith("category=")]
-    names = categories[-1].partition("=")[2].split(",") if categories else []
-    if not names:
+    chosen = categories[-1].partition("=")[2].split(",") if categories else []
+    if not chosen:
         raise UserError("category= is missing: name one of the data set's, or several with commas")
     rest = [one for one in overrides if one not in categories]
     if request.config_dir:
         rest.append(f"hydra.searchpath=[file://{Path(request.config_dir).absolute()}]")
     if not any(one.startswith(("tracking.experiment=", "tracking=none")) for one in rest):
         rest.append(f"tracking.experiment={EXPERIMENT}")
-    configs = [compose_config([*rest, f"category={name}"]) for name in names]
+    configs = [compose_config([*rest, f"category={name}"]) for name in chosen]
 
     from gad_bench.deploy.detector import Detector
     from gad_bench.deploy.evaluation import evaluate_detector
@@ -78,11 +78,11 @@ def evaluate(request: Request, overrides: Sequence[str]) -> int:
         weights=request.weights,
         device=configs[0].device,
         batch_size=configs[0].batch_size,
-        trust=request.trust.split(",") if request.trust else (),
+        trust=names(request.trust),
     )
     output = Path(request.output or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S-%f}").expanduser()
-    for name, config in zip(names, configs, strict=True):
-        place = output / name if len(names) > 1 else output
+    for name, config in zip(chosen, configs, strict=True):
+        place = output / name if len(chosen) > 1 else output
         folder = Path(request.detector).expanduser()
         evaluate_detector(detector, folder, config, place, request.images)
     return DONE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gad_bench.deploy.request import DONE, option, run_command
+from gad_bench.deploy.request import DONE, names, option, run_command
 from gad_bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def export(request: Request) -> int:
 def _load(request: Request) -> Detector:
     from gad_bench.deploy.detector import Detector
 
-    trust = request.trust.split(",") if request.trust else ()
-    return Detector.load(request.detector, weights=request.weights, trust=trust)
+    return Detector.load(request.detector, weights=request.weights, trust=names(request.trust))
 
 
 if __name__ == "__main__":

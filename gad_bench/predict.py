@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gad_bench.deploy.request import DONE, FAILED, option, run_command
+from gad_bench.deploy.request import DONE, FAILED, names, option, run_command
 from gad_bench.errors import UserError
 
 USAGE = """
@@ -58,7 +58,7 @@ def predict(request: Request) -> int:
         weights=request.weights,
         device=request.device,
         batch_size=request.batch_size,
-        trust=request.trust.split(",") if request.trust else (),
+        trust=names(request.trust),
     )
     found = detector.predict(paths, threshold=request.threshold, skip_unreadable=True)
     output = Path(request.output).expanduser()

@@ -17,7 +17,7 @@ from gad_bench.deploy.detector import Detector
 from gad_bench.deploy.folder import CONFIG
 from gad_bench.describe import flatten, versions
 from gad_bench.evaluation import Scores, evaluate
-from gad_bench.evaluation.intervals import clopper_pearson
+from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.layout import ABOUT
 from gad_bench.features.obtain import FeatureSource
@@ -141,14 +141,8 @@ def _rates(scores: Scores, threshold: float | None) -> dict[str, float]:
     """Return at which rates the detector's own threshold calls good and anomalous images so."""
     if threshold is None:
         return {}
-    found = {"threshold_detector": threshold}
-    for rate, label in (("fpr", 0), ("tpr", 1)):
-        flagged = scores.combined[scores.labels == label] > threshold
-        share = float(flagged.mean())
-        low, high = clopper_pearson(share, len(flagged))
-        found[f"{rate}_detector"] = share
-        found[f"{rate}_detector_ci_low"], found[f"{rate}_detector_ci_high"] = (
-            float(low),
-            float(high),
-        )
-    return found
+    flagged = scores.combined > threshold
+    return {
+        "threshold_detector": threshold,
+        **dict(measured_rates(scores.labels, flagged, "detector")),
+    }

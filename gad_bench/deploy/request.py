@@ -77,6 +77,11 @@ def help_text(kind: Any, usage: str) -> str:  # noqa: ANN401 - a dataclass
     return "\n".join(lines)
 
 
+def names(text: str | None) -> list[str]:
+    """Return the names in a text that parts them by commas."""
+    return text.split(",") if text else []
+
+
 def _pairs(arguments: Sequence[str], known: Sequence[str]) -> dict[str, str | None]:
     pairs: dict[str, str | None] = {}
     for argument in arguments:

@@ -117,7 +117,7 @@ def _gaussian_metrics(folds: Sequence[Scores], block: int, fpr: float) -> dict[s
     thresholds = [law.threshold(fpr) for law in laws]
     flagged = [fold.blocks[block] > limit for fold, limit in zip(folds, thresholds, strict=True)]
     labels = np.concatenate([fold.labels for fold in folds])
-    rates = dict(_rates(labels, np.concatenate(flagged), GAUSSIAN, folds=len(folds)))
+    rates = dict(measured_rates(labels, np.concatenate(flagged), GAUSSIAN, folds=len(folds)))
     found = {f"threshold_{GAUSSIAN}": float(np.mean(thresholds))} | rates
     return {f"{key}_block_{block}": value for key, value in found.items()}
 
@@ -136,7 +136,7 @@ def _conformal_metrics(folds: Sequence[Scores], fpr: float) -> dict[str, float]:
     else:
         found |= {f"fpr_{CONFORMAL}_promised": calibration.promise(fpr)}
     known = ~np.isnan(p_values)
-    return found | dict(_rates(labels[known], p_values[known] <= fpr, CONFORMAL))
+    return found | dict(measured_rates(labels[known], p_values[known] <= fpr, CONFORMAL))
 
 
 def _too_few(images: int, fpr: float) -> str:
@@ -148,10 +148,17 @@ def _too_few(images: int, fpr: float) -> str:
     )
 
 
-def _rates(
+def measured_rates(
     labels: NDArray[np.integer], flagged: NDArray[np.bool_], name: str, folds: int = 1
 ) -> Iterator[tuple[str, float]]:
-    """Yield the false and the true positive rate, each with its interval."""
+    """Yield the false and the true positive rate by name, each with its 95 % interval.
+
+    Args:
+        labels: [images], 1 for anomalous.
+        flagged: [images], whether an image was called anomalous.
+        name: of what called it so.
+        folds: how many times each image is among them.
+    """
     for rate, label in (("fpr", 0), ("tpr", 1)):
         chosen = flagged[labels == label]
         share = float(chosen.mean())
