@@ -20,14 +20,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
-from gad_bench.components import Components
 from gad_bench.config import compose_config
+from gad_bench.data.split import Split, split_catalog
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.features.obtain import FeatureSource
+from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
-from gad_bench.scoring import fit, score
-from gad_bench.split import Split, split_catalog
-from gad_bench.training import obtain_training
+from gad_bench.steps.parts import Components
+from gad_bench.steps.scoring import fit, score
+from gad_bench.steps.training import obtain_training
 
 SHARES = (0.0, 0.02, 0.05, 0.10, 0.15, 0.20)
 

@@ -27,9 +27,9 @@ import sklearn.covariance as theirs
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from gad_bench.data.split import CrossValidation
 from gad_bench.gaussian import Moments, Samples
 from gad_bench.gaussian import covariance as ours
-from gad_bench.split import CrossValidation
 
 Array = NDArray[np.float64]
 Task = Callable[[], object]

@@ -26,6 +26,7 @@ from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from gad_bench.base.process import config_folder, thread_count
 from gad_bench.config import build
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
@@ -34,8 +35,6 @@ from gad_bench.features.extraction import extract, read_square, ready_model
 from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
-from gad_bench.paths import config_folder
-from gad_bench.threads import thread_count
 
 Extraction = Iterator[tuple[Features, ...]]
 Run = Callable[[], None]

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gad_bench.base.process import one_thread
 from gad_bench.features import store
 from gad_bench.features.interface import Features
 from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.gaussian import Samples
 from gad_bench.gaussian.covariance import LedoitWolf
-from gad_bench.threads import one_thread
 
 WIDTHS = (48, 24, 32, 56, 112, 160, 272, 448, 1792)
 PASSES = 100

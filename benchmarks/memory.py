@@ -27,8 +27,8 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Features
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import OpenVinoRuntime
+from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Samples
 from gad_bench.gaussian.covariance import LedoitWolf
 

@@ -25,9 +25,9 @@ from decoding import files_by_kind, generated
 from extraction import Files
 from torch.utils.data import DataLoader
 
+from gad_bench.base.process import thread_count
 from gad_bench.features.extraction import _ahead, _batches, _threads, read_square
 from gad_bench.features.interface import Pixels
-from gad_bench.threads import thread_count
 
 BATCH = 16
 TINY = 16

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
+from gad_bench.base.process import one_thread
 from gad_bench.config import build, compose_config
 from gad_bench.data.images import SUFFIXES
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.shards import read_shard, shard_files
+from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.moments import Moments
-from gad_bench.threads import one_thread
 
 TINY = ["backbone=filterbank", "backbone.input_size=16", "backbone.octaves=1"]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from gad_bench.help import asks_for_help, help_text
-from gad_bench.imports import quick_imports
-from gad_bench.stopwatch import SINCE_START
+from gad_bench.base.process import SINCE_START, quick_imports
+from gad_bench.launch.help import asks_for_help, help_text
 
 
 def main() -> None:
@@ -16,7 +15,7 @@ def main() -> None:
         return
     SINCE_START.restart()
     with quick_imports():
-        from gad_bench.job import launch
+        from gad_bench.launch.job import launch
     SINCE_START.lap("imports")
     sys.exit(launch())
 

@@ -10,31 +10,31 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
+from gad_bench.base.command import DONE, run_told
+from gad_bench.base.errors import UserError
 from gad_bench.config import build, compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import fingerprint
-from gad_bench.errors import UserError
-from gad_bench.evaluation.contact_sheet import Panel, draw_contact_sheet
 from gad_bench.features.extraction import read_square
-from gad_bench.figures import save_picture
+from gad_bench.figures.contact_sheet import Panel, draw_contact_sheet
+from gad_bench.figures.style import save_picture
 
-DONE, IMPOSSIBLE = 0, 2
 SIDE = 256  # pixels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the sheet and return the exit status."""
     chosen = _parser().parse_intermixed_args(arguments)
+    return run_told(lambda: _draw(chosen))
+
+
+def _draw(chosen: argparse.Namespace) -> int:
+    config = compose_config(["augmentation=paper", *chosen.overrides])
     try:
-        config = compose_config(["augmentation=paper", *chosen.overrides])
         draw_sheet(config, chosen.categories, chosen.columns, chosen.output)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return IMPOSSIBLE
     except OSError as error:
-        print(f"error: {chosen.output}: {error.strerror}", file=sys.stderr)
-        return IMPOSSIBLE
+        raise UserError(f"{chosen.output}: {error.strerror}") from error
     print(chosen.output)
     return DONE
 

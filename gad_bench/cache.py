@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gad_bench.errors import UserError
-from gad_bench.features.layout import ABOUT
+from gad_bench.base.command import DONE, FAILED, run_told
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import default_cache_folder
+from gad_bench.features.shards import ABOUT
 from gad_bench.features.upkeep import (
     Holding,
     Kept,
@@ -24,9 +26,7 @@ from gad_bench.features.upkeep import (
     leftovers,
     size_of,
 )
-from gad_bench.paths import default_cache_folder
 
-DONE, DAMAGED, IMPOSSIBLE = 0, 1, 2
 DAY = 86_400  # seconds
 UNITS = ("B", "kB", "MB", "GB", "TB")
 SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", re.IGNORECASE)
@@ -37,13 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out a command and return the exit status."""
     chosen = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.command
+    return run_told(lambda: _carry_out(command, chosen))
+
+
+def _carry_out(command: Callable[[argparse.Namespace], int], chosen: argparse.Namespace) -> int:
     try:
         return command(chosen)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-    return IMPOSSIBLE
+        raise UserError(f"{error.filename}: {error.strerror}") from error
 
 
 def list_store(chosen: argparse.Namespace) -> int:
@@ -74,7 +75,7 @@ def verify(chosen: argparse.Namespace) -> int:
     print(f"{files} files checked, {format_size(size)}, in {chosen.cache_dir}")
     if damaged:
         print(f"{len(damaged)} damaged: the next run that needs one makes it again")
-    return DAMAGED if damaged else DONE
+    return FAILED if damaged else DONE
 
 
 def prune(chosen: argparse.Namespace) -> int:

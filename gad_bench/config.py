@@ -10,14 +10,20 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from gad_bench.errors import UserError
-from gad_bench.launchers import gpus_a_job, prefer_presets, processes
-from gad_bench.paths import config_folder, default_cache_folder
+from gad_bench.base.command import one_line
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import (
+    config_folder,
+    default_cache_folder,
+    gpus_a_job,
+    processes,
+)
 
 TARGET = "_target_"
 LARGEST_SEED = 2**32  # of numpy's older generators
@@ -67,7 +73,7 @@ def register() -> None:
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
-    prefer_presets()
+    _prefer_presets()
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -82,14 +88,6 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
             return compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error)) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's message as one line; Hydra keeps the reason for some in their cause."""
-    text = str(error)
-    if isinstance(error, HydraException) and isinstance(error.__cause__, OmegaConfBaseException):
-        text += ": " + str(error.__cause__).partition("\n")[0]
-    return " ".join(text.split())
 
 
 def check(config: DictConfig) -> None:
@@ -132,6 +130,17 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
             yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, node
+
+
+def _prefer_presets() -> None:
+    """Let conf/hydra/launcher/ stand for the plugins' own configs of the same names.
+
+    Hydra 1.3 would merge the two and warn that a later one will not (automatic schema matching).
+    """
+    Plugins.instance()  # finds the plugins, which register their configs
+    registered = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for preset in (config_folder() / "hydra" / "launcher").glob("*.yaml"):
+        registered.pop(preset.name, None)
 
 
 def _check_component(key: str, node: DictConfig) -> None:

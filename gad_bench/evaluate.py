@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from gad_bench.deploy.request import DONE, names, option, run_command
-from gad_bench.errors import UserError
+from gad_bench.base.command import DONE, names, option, run_command
+from gad_bench.base.errors import UserError
 
 USAGE = """
 Evaluate a saved detector on another category or data set (domain shift), and record it as a run.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gad_bench.deploy.request import DONE, names, option, run_command
-from gad_bench.errors import UserError
+from gad_bench.base.command import DONE, names, option, run_command
+from gad_bench.base.errors import UserError
 
 if TYPE_CHECKING:
     from gad_bench.deploy.detector import Detector

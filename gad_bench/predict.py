@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gad_bench.deploy.request import DONE, FAILED, names, option, run_command
-from gad_bench.errors import UserError
+from gad_bench.base.command import DONE, FAILED, names, option, run_command
 
 USAGE = """
 Score images with a saved detector; writes OUTPUT/scores.csv, a row per image, and, where the
@@ -47,11 +46,12 @@ def predict(request: Request) -> int:
     Raises:
         UserError: no file matches, or the detector cannot be used.
     """
+    from gad_bench.data.folders import find_images
+
     paths = find_images(request.images)
 
+    from gad_bench.base.files import write_text
     from gad_bench.deploy.detector import Detector
-    from gad_bench.deploy.pictures import write_pictures
-    from gad_bench.files import write_text
 
     detector = Detector.load(
         request.detector,
@@ -63,7 +63,10 @@ def predict(request: Request) -> int:
     found = detector.predict(paths, threshold=request.threshold, skip_unreadable=True)
     output = Path(request.output).expanduser()
     write_text(output / SCORES, found.table().to_csv(index=False))
-    write_pictures(found, output / HEAT_MAPS)
+    if found.heat_maps is not None:
+        from gad_bench.figures.heat_maps import write_overlays
+
+        write_overlays(found.images, found.heat_maps, output / HEAT_MAPS)
     for reason in found.unreadable.values():
         print(f"passed over: {reason}", file=sys.stderr)
     decided = found.anomalous
@@ -75,27 +78,6 @@ def predict(request: Request) -> int:
         print(detector.scorer.rule.told)
     print(f"{len(found.scores)} images scored{called}{passed}: {output / SCORES}")
     return FAILED if found.unreadable else DONE
-
-
-def find_images(pattern: str) -> list[str]:
-    """Return the files that a pattern, a folder or a file's own name means, sorted.
-
-    Raises:
-        UserError: there is none.
-    """
-    from glob import glob
-
-    from gad_bench.data.folders import require_images
-
-    place = Path(pattern).expanduser()
-    if place.is_dir():
-        return [str(path) for path in require_images(place)]
-    if place.is_file():
-        return [str(place)]
-    found = [path for path in glob(str(place), recursive=True) if Path(path).is_file()]  # noqa: PTH207
-    if not found:
-        raise UserError(f"images={pattern} matches no file")
-    return sorted(found)
 
 
 if __name__ == "__main__":

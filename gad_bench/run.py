@@ -6,19 +6,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from gad_bench.components import Components
+from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
+from gad_bench.data.split import split_catalog
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
-from gad_bench.describe import describe, run_tags
-from gad_bench.imports import import_libraries
-from gad_bench.key import result_key
-from gad_bench.localise import localise
-from gad_bench.outcome import Outcome
-from gad_bench.results import announce, announce_restored, point_the_way
-from gad_bench.scoring import fit, score
-from gad_bench.split import split_catalog
-from gad_bench.stopwatch import Stopwatch
-from gad_bench.training import obtain_training
+from gad_bench.deploy.serving import served_model
+from gad_bench.steps.identity import describe, result_key, run_tags
+from gad_bench.steps.localising import localise
+from gad_bench.steps.parts import Components
+from gad_bench.steps.results import Outcome, announce, announce_restored, point_the_way
+from gad_bench.steps.scoring import fit, score
+from gad_bench.steps.training import obtain_training
 
 
 def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
@@ -87,7 +85,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         watch.lap("figures")
         if config.save:
             fitted = Fitted(model, scores[0], localised)
-            tracked.log_detector(save_detector(config, parts, source, fitted, description.tags))
+            folder = save_detector(config, parts, source, fitted, description.tags)
+            tracked.log_model(served_model(folder))
         tracked.log(metrics, outcome.images, output)
         watch.lap("record")
     announce(description.name, metrics)
@@ -98,7 +97,6 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
 
 def _libraries(config: DictConfig, parts: Components) -> list[str]:
     """Return what a run on stored features uses beside the components' own modules."""
-    drawing = ("calibration", "contact_sheet", "figures")
-    figures = [f"gad_bench.evaluation.{name}" for name in drawing] if config.figures else []
+    figures = ["gad_bench.figures.run_figures"] if config.figures else []
     always = ("filelock", "safetensors.numpy", "scipy.linalg", "scipy.special", "threadpoolctl")
     return [*always, *figures, *parts.tracking.libraries]

@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from gad_bench.errors import TrackingError, UserError
+from gad_bench.base.errors import TrackingError, UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.tracking import MlflowClient
 
 log = logging.getLogger(__name__)
@@ -55,14 +57,39 @@ class SweepSummary:
     files: Path  # a folder
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A model that can be served over HTTP.
+
+    Attributes:
+        name: of the model within its run.
+        code: the file that the server runs.
+        folder: what that code reads.
+        inputs: the types of the columns that go in, as MLflow names them.
+        outputs: those of the columns that come out.
+        example: a row of what goes in.
+        requirements: the packages that it takes.
+        about: for people, and to find the run.
+    """
+
+    name: str
+    code: Path
+    folder: Path
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    example: pd.DataFrame
+    requirements: Sequence[str]
+    about: Mapping[str, str]
+
+
 class TrackedRun(Protocol):
     """A run that is being recorded."""
 
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
         """Record a finished run: its metrics, its images and the files in a folder."""
 
-    def log_detector(self, folder: Path) -> None:
-        """Record the run's saved detector as a model that can be served."""
+    def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
+        """Record what can be served of the run; it is there for as long as the context is open."""
 
 
 class Tracker(Protocol):
@@ -104,7 +131,7 @@ class NoTracking:
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
         """Record nothing."""
 
-    def log_detector(self, folder: Path) -> None:
+    def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
         """Record nothing."""
 
     def restore(self, description: Description, output: Path) -> bool:  # noqa: ARG002
@@ -249,12 +276,10 @@ class MLflowRun:
             _log_dataset(self.client, self.run_id, dataset)
             self.client.log_artifacts(self.run_id, str(files))
 
-    def log_detector(self, folder: Path) -> None:
-        """Record the run's saved detector as a model that can be served."""
-        from gad_bench.deploy.served import log_detector
-
-        with _recording(folder):
-            log_detector(folder, self.client.tracking_uri, self.run_id)
+    def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
+        """Record what can be served of the run, as an MLflow model."""
+        with model as served, _recording(served.folder):
+            _log_model(self.client.tracking_uri, self.run_id, served)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -269,6 +294,29 @@ def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]
     client.log_batch(
         run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()]
     )
+
+
+def _log_model(uri: str, run_id: str, model: ServedModel) -> None:
+    import mlflow
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(uri)
+    inputs, outputs = (
+        Schema([ColSpec(kind, name) for name, kind in columns.items()])
+        for columns in (model.inputs, model.outputs)
+    )
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(
+            name=model.name,
+            python_model=str(model.code),
+            artifacts={model.name: str(model.folder)},
+            signature=ModelSignature(inputs, outputs),
+            input_example=model.example,
+            pip_requirements=list(model.requirements),
+            metadata=dict(model.about),
+        )
 
 
 def _log_dataset(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 
 from gad_bench.features.local import LocalSource
-from gad_bench.localisation import HeatMaps, Localisation
+from gad_bench.patches.heat_maps import HeatMaps, Localisation
 
 Array = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from gad_bench import cache
 from gad_bench.data.fingerprint import file_digest, fingerprint
 from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.interface import Features
-from gad_bench.features.layout import LAYOUT, Extraction, entry_folders, extractions
+from gad_bench.features.shards import LAYOUT, StoredExtraction, entry_folders, extractions
 from gad_bench.features.store import FeatureStore, Recipe
 from gad_bench.features.upkeep import Kept, damaged_files, holdings, kept_images, remove
 
@@ -30,14 +30,14 @@ def zeros(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
     yield tuple(np.zeros((len(rows), 50), np.float32) for _ in range(deepest + 1))
 
 
-def store(folder: Path, category: str, deepest: int = 1, unused: float = 0) -> Extraction:
+def store(folder: Path, category: str, deepest: int = 1, unused: float = 0) -> StoredExtraction:
     """Store the features of a category, last used some days ago."""
     images = [f"{category} {number}" for number in range(COUNT)]
     about = {"dataset": "mvtec_ad", "category": category, "backbone": "resnet-18"}
     path = FeatureStore(folder).get(Recipe({}, images), [deepest], about, zeros).path
     then = time.time() - unused * DAY
     os.utime(path, (then, then))
-    return Extraction(path.parent, deepest)
+    return StoredExtraction(path.parent, deepest)
 
 
 def keep_image(folder: Path) -> Path:

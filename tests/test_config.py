@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import config_folder
 from gad_bench.config import check, register
-from gad_bench.errors import UserError
-from gad_bench.paths import config_folder
 
 GROUPS = sorted(
     path.name
@@ -62,7 +62,7 @@ def test_every_file_begins_with_a_line_on_what_it_is(path: Path) -> None:
         (["batch_size=0"], "batch_size must be at least 1, not 0"),
         (["contamination=1.0"], r"contamination must lie in \[0, 1\), not 1.0"),
         (["+fold.indx=1"], "fold.*indx"),
-        (["fold._target_=gad_bench.split.Nothing"], "names no class"),
+        (["fold._target_=gad_bench.data.split.Nothing"], "names no class"),
         (["+batchsize=4"], "batchsize is no key of the config"),
         (["seed=-1"], r"seed must lie in \[0, 2\*\*32\), not -1"),
         (["fold.seed=4294967296"], r"fold.seed must lie in"),

@@ -9,8 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.paths import config_folder
 from gad_bench.report.__main__ import main as report
 
 TINY = (
@@ -64,7 +64,7 @@ def test_an_experiment_sweeps_its_choices_over_all_categories_with_all_folds_in_
     assert keys.pop("category") == list(config.dataset.categories)
     assert len(config.dataset.categories) == 15
     assert config.fold == {
-        "_target_": "gad_bench.split.CrossValidation",
+        "_target_": "gad_bench.data.split.CrossValidation",
         "n_splits": 5,
         "seed": 0,
     }

@@ -21,9 +21,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import KFold
 from torch import nn
 
-from gad_bench.components import Components
 from gad_bench.config import compose_config
-from gad_bench.features.obtain import FeatureSource
+from gad_bench.features.source import FeatureSource
+from gad_bench.steps.parts import Components
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 B4_MODULES = ["bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2"]
@@ -249,7 +249,7 @@ def test_the_resolved_config_is_kept(program: Program, shared_cache: Path) -> No
 
 MODULES = """
 import json, sys
-from gad_bench.stopwatch import Stopwatch
+from gad_bench.base.process import Stopwatch
 
 lap, at_imports = Stopwatch.lap, []
 def watched(watch, stage):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from mlflow.exceptions import MlflowException
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.tracking import DatasetInput, Description, MLflow
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")

@@ -11,8 +11,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.images import mask_files, read_image, read_mask
-from gad_bench.errors import UserError
 
 GOOD = "good"
 

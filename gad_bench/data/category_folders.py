@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.catalog import (
     CategoryFacts,
     ImageRow,
@@ -18,7 +19,6 @@ from gad_bench.data.catalog import (
     unknown_category,
 )
 from gad_bench.data.folders import data_root
-from gad_bench.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

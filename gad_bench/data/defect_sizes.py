@@ -1,4 +1,4 @@
-"""The smallest defect of each category: `python -m gad_bench.data.defect_sizes dataset=demo`.
+"""How small a category's defects are.
 
 A defect's size is the area of its mask's largest connected part. The smallest over a category's
 masks tells how fine an inspection has to be; it is a data set's fact `smallest_defect`.
@@ -6,9 +6,6 @@ masks tells how fine an inspection has to be; it is a data set's fact `smallest_
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,12 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gad_bench.config import build, compose_config
-from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.errors import UserError
-
-DONE, IMPOSSIBLE = 0, 2
 
 
 @dataclass(frozen=True)
@@ -61,36 +53,7 @@ def smallest_defect(catalog: pd.DataFrame) -> DefectSize | None:
     return min(sizes, key=lambda size: size.pixels, default=None)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line a category and return the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gad_bench.data.defect_sizes", description=str(__doc__).partition("\n")[0]
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="KEY=VALUE", help="as for a run: dataset=..., dataset.root="
-    )
-    parser.add_argument(
-        "--categories",
-        nargs="+",
-        metavar="NAME",
-        help="some categories; the data set's own without",
-    )
-    chosen = parser.parse_intermixed_args(arguments)
-    try:
-        dataset: Dataset = build(compose_config(chosen.overrides).dataset)
-        for category in chosen.categories or dataset.category_names():
-            print(_line(category, smallest_defect(dataset.catalog(category))), flush=True)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return IMPOSSIBLE
-    return DONE
+if __name__ == "__main__":  # the command's name before there was `python -m gad_bench.defect_sizes`
+    import runpy
 
-
-def _line(category: str, size: DefectSize | None) -> str:
-    if size is None:
-        return f"{category}: no masks"
-    return f"{category}: {size.pixels} pixels, {size.share:.4%} of the image, in {size.mask}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    runpy.run_module("gad_bench.defect_sizes", run_name="__main__")

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gad_bench.errors import UserError
-from gad_bench.files import sha256_of, whole_file
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import sha256_of, whole_file
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.catalog import (
     CategoryFacts,
     ImageRow,
@@ -17,10 +18,8 @@ from gad_bench.data.catalog import (
     unknown_category,
 )
 from gad_bench.data.folders import data_root, list_folders
-from gad_bench.data.good_bad import PlainFolders
-from gad_bench.data.mvtec import mvtec_rows
+from gad_bench.data.layouts import PlainFolders, mvtec_rows
 from gad_bench.data.table import Table
-from gad_bench.errors import UserError
 
 HINT = "set dataset.root=PATH to a folder of images, or dataset.csv=FILE to a list of them"
 

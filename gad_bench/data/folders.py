@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.images import SUFFIXES
-from gad_bench.errors import UserError
 
 
 def data_root(root: str | None, dataset: str, hint: str) -> Path:
@@ -65,3 +65,22 @@ def _visible(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise UserError(f"folder {folder} cannot be read: {error.strerror}") from error
+
+
+def find_images(pattern: str) -> list[str]:
+    """Return the files that a pattern, a folder or a file's own name means, sorted.
+
+    Raises:
+        UserError: there is none.
+    """
+    from glob import glob
+
+    place = Path(pattern).expanduser()
+    if place.is_dir():
+        return [str(path) for path in require_images(place)]
+    if place.is_file():
+        return [str(place)]
+    found = [path for path in glob(str(place), recursive=True) if Path(path).is_file()]  # noqa: PTH207
+    if not found:
+        raise UserError(f"images={pattern} matches no file")
+    return sorted(found)

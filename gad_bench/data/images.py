@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -162,3 +162,22 @@ def read_bytes(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def small_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return height and width of a picture whose longer side is brought to some pixels."""
+    longest = max(height, width)
+    return max(1, round(side * height / longest)), max(1, round(side * width / longest))
+
+
+def shrink(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Return a picture [height, width, 3] whose longer side has that many pixels."""
+    height, width = small_size(image.shape[0], image.shape[1], side)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shrink_mask(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Return a small mask [height, width], in which no defect is lost."""
+    height, width = small_size(mask.shape[0], mask.shape[1], side)
+    size = (width, height)
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.catalog import GOOD, ImageRow, Split
 from gad_bench.data.category_folders import CategoryFolders
-from gad_bench.errors import UserError
 
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("category", "defect", "mask")

@@ -13,17 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.images import decode_image
-from gad_bench.deploy.encoding import decode
-from gad_bench.deploy.folder import read_folder, weights_beside
+from gad_bench.deploy.format import decode, read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
-from gad_bench.errors import UserError
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Pixels, Runtime, Work
 from gad_bench.features.local import LocalSource
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
-from gad_bench.localisation import FittedLocalisation, HeatMaps
+from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
 
 log = logging.getLogger(__name__)
 

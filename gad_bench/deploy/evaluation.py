@@ -11,22 +11,21 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.process import Stopwatch
 from gad_bench.config import build, check
 from gad_bench.data.catalog import Dataset
 from gad_bench.deploy.detector import Detector
-from gad_bench.deploy.folder import CONFIG
-from gad_bench.describe import flatten, versions
+from gad_bench.deploy.format import CONFIG
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.layout import ABOUT
-from gad_bench.features.obtain import FeatureSource
-from gad_bench.figures import draw_figures
-from gad_bench.results import announce, point_the_way, write_results
-from gad_bench.scoring import score_rows
-from gad_bench.stopwatch import Stopwatch
+from gad_bench.features.shards import ABOUT
+from gad_bench.features.source import FeatureSource
+from gad_bench.steps.identity import flatten, versions
+from gad_bench.steps.results import announce, point_the_way, write_results
+from gad_bench.steps.scoring import score_rows
+from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
-from gad_bench.training import check_finite
 
 FITTED = (
     *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
@@ -86,6 +85,8 @@ def evaluate_detector(
         }
         write_results(output, config, [tested], [scores], metrics)
         if config.figures:
+            from gad_bench.figures.run_figures import draw_figures
+
             draw_figures(output, tested, scores, metrics)
         paths = os.path.commonpath(list(tested["path"]))
         name = f"{dataset.name}/{config.category}"

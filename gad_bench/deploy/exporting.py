@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import whole_file
+from gad_bench.data.folders import find_images
 from gad_bench.deploy.detector import Detector
-from gad_bench.errors import UserError
 from gad_bench.features.extraction import read_square
 from gad_bench.features.interface import Pixels
-from gad_bench.files import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,8 +143,6 @@ def _pixels(detector: Detector, images: str | None) -> Pixels:
     if images is None:
         shape = (NOISE_IMAGES, size, size, 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    from gad_bench.predict import find_images
-
     return np.stack([read_square(path, size) for path in find_images(images)])
 
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gad_bench.base.errors import UserError
 from gad_bench.deploy.detector import Detector
-from gad_bench.errors import UserError
 from gad_bench.gaussian import combination as combinations
 from gad_bench.gaussian import metric as metrics
 from gad_bench.gaussian import projection as projections

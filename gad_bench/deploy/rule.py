@@ -8,9 +8,13 @@ from dataclasses import dataclass
 
 from gad_bench.evaluation import HeldOut, Threshold
 from gad_bench.evaluation.conformal import Calibration
-from gad_bench.evaluation.gaussian_law import DistanceLaw
-from gad_bench.evaluation.sigma import SIGMAS, sigma_threshold
-from gad_bench.evaluation.threshold import CONFORMAL, GAUSSIAN
+from gad_bench.evaluation.thresholds import (
+    CONFORMAL,
+    GAUSSIAN,
+    SIGMAS,
+    DistanceLaw,
+    sigma_threshold,
+)
 from gad_bench.gaussian.detector import FittedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Vector

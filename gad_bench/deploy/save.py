@@ -10,20 +10,19 @@ from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from gad_bench.components import Components
+from gad_bench.base.errors import UserError
+from gad_bench.data.split import Split
 from gad_bench.deploy.detector import Scorer
-from gad_bench.deploy.encoding import Arrays, encode
-from gad_bench.deploy.folder import require_new, write_folder
+from gad_bench.deploy.format import Arrays, encode, require_new, write_folder
 from gad_bench.deploy.rule import decision_rule
-from gad_bench.errors import UserError
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
-from gad_bench.features.obtain import FeatureSource
+from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
-from gad_bench.localise import Localised
-from gad_bench.split import Split
+from gad_bench.steps.localising import Localised
+from gad_bench.steps.parts import Components
 
 log = logging.getLogger(__name__)
 

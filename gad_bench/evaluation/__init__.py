@@ -1,8 +1,7 @@
 """What scores are worth: metrics, working points and figures. Arrays in, numbers and PNGs out."""
 
-from gad_bench.evaluation.evaluate import HeldOut, Scores, evaluate
-from gad_bench.evaluation.folds import average_folds, evaluate_folds
-from gad_bench.evaluation.threshold import Threshold
+from gad_bench.evaluation.scores import HeldOut, Scores, average_folds, evaluate, evaluate_folds
+from gad_bench.evaluation.thresholds import Threshold
 from gad_bench.evaluation.working_points import working_points
 
 __all__ = [

@@ -21,7 +21,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 
 Vector = NDArray[np.float64]
 

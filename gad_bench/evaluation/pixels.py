@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.arrays import join_up
+from gad_bench.base.arrays import join_up
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]

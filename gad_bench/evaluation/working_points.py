@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.evaluation.conformal import Calibration, CrossCalibration
-from gad_bench.evaluation.evaluate import HeldOut, Scores
-from gad_bench.evaluation.gaussian_law import DistanceLaw
-from gad_bench.evaluation.intervals import clopper_pearson
-from gad_bench.evaluation.threshold import CONFORMAL, GAUSSIAN, Threshold
+from gad_bench.evaluation.metrics import clopper_pearson
+from gad_bench.evaluation.scores import HeldOut, Scores
+from gad_bench.evaluation.thresholds import CONFORMAL, GAUSSIAN, DistanceLaw, Threshold
 
 log = logging.getLogger(__name__)
 

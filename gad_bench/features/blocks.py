@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

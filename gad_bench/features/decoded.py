@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gad_bench.base.files import whole_file
 from gad_bench.features.interface import Pixels
-from gad_bench.files import whole_file
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from gad_bench.base.process import thread_count
 from gad_bench.data.images import read_image
 from gad_bench.features.interface import Features, Model, Pixels, Work
-from gad_bench.threads import thread_count
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
 

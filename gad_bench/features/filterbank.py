@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,12 +64,12 @@ class FilterBank:
 
     def build(self, deepest: int) -> nn.Module:
         """Build the blocks 0..deepest; see `interface.Backbone`."""
-        from gad_bench.features.gabor import GaborPyramid
+        from gad_bench.features.modules import GaborPyramid
 
         return GaborPyramid(deepest, self.orientations, self.wavelength).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the colours and moduli of the blocks 0..deepest; see `interface.Backbone`."""
-        from gad_bench.features.gabor import GaborMaps
+        from gad_bench.features.modules import GaborMaps
 
         return GaborMaps(deepest, self.orientations, self.wavelength).eval()

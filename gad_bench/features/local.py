@@ -72,7 +72,7 @@ class LocalBackbone:
 
     def build(self, deepest: int) -> nn.Module:
         """Build a module from uint8 [B, S, S, 3] RGB to float32 [B, C_i, grid_i, grid_i]."""
-        from gad_bench.features import local_maps
+        from gad_bench.features import modules as local_maps
 
         maps = self.backbone.build_maps(deepest)
         if self.embedding is None:

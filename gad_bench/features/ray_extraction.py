@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import FOLDER, enter_folder
 from gad_bench.features.extraction import Here
 from gad_bench.features.interface import Features, Pixels, Work
-from gad_bench.launchers import FOLDER, enter_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gad_bench.errors import UserError
-from gad_bench.features.device import resolve_device
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import resolve_device, thread_count
 from gad_bench.features.interface import Features, Model, Pixels
-from gad_bench.threads import thread_count
 
 if TYPE_CHECKING:
     import openvino

@@ -17,19 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from gad_bench.canonical import json_digest, json_pieces
-from gad_bench.errors import UserError
-from gad_bench.features.layout import LAYOUT, Extraction, extractions, older_layouts
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import json_digest, json_pieces, sha256_of, whole_file
 from gad_bench.features.shards import (
+    LAYOUT,
     Features,
+    StoredExtraction,
+    extractions,
     is_intact,
+    older_layouts,
     read_shard,
     remove_unfinished,
     shard_files,
     shard_rows,
     write_shard,
 )
-from gad_bench.files import sha256_of, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +150,11 @@ class FeatureStore:
         return StoredFeatures(stored, extraction.folder, recipe.images_digest, hit, seconds)
 
     def _complete(
-        self, extraction: Extraction, recipe: Recipe, about: Mapping[str, str], extract: Extract
+        self,
+        extraction: StoredExtraction,
+        recipe: Recipe,
+        about: Mapping[str, str],
+        extract: Extract,
     ) -> float:
         """Extract what is missing, writing each shard as soon as it is full; return the seconds."""
         started = time.perf_counter()
@@ -165,7 +171,7 @@ class FeatureStore:
         return time.perf_counter() - started
 
     @contextlib.contextmanager
-    def _locked(self, extraction: Extraction) -> Iterator[None]:
+    def _locked(self, extraction: StoredExtraction) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(extraction.lock)
@@ -182,17 +188,17 @@ class FeatureStore:
             lock.release()
 
 
-def _choose(entry: Path, deepest: int, shards: int) -> Extraction:
+def _choose(entry: Path, deepest: int, shards: int) -> StoredExtraction:
     """Return the shallowest extraction that serves, done or being done, else one to be done."""
     for extraction in extractions(entry):
         if extraction.deepest >= deepest and (
             len(shard_files(extraction.folder)) == shards or extraction.is_locked()
         ):
             return extraction
-    return Extraction(entry, deepest)
+    return StoredExtraction(entry, deepest)
 
 
-def _prepare(extraction: Extraction, recipe: Recipe) -> list[int]:
+def _prepare(extraction: StoredExtraction, recipe: Recipe) -> list[int]:
     """Make folder and recipe, clear what is unfinished or damaged, return the missing shards."""
     extraction.folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(extraction.recipe, recipe)
@@ -275,7 +281,7 @@ def _keep_recipe(path: Path, recipe: Recipe) -> None:
         file.writelines(json_pieces(recipe.content))
 
 
-def _mark_used(extraction: Extraction, recipe: Recipe) -> None:
+def _mark_used(extraction: StoredExtraction, recipe: Recipe) -> None:
     """Note the time for `gad_bench.cache prune`; a store that is read-only still serves."""
     with contextlib.suppress(OSError):
         _keep_recipe(extraction.recipe, recipe)

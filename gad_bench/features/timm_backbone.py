@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features import weights
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class TimmBackbone:
         Raises:
             UserError: the weights do not fit, or a tap names no module.
         """
-        from gad_bench.features.pooled import PooledBlocks
+        from gad_bench.features.modules import PooledBlocks
 
         return PooledBlocks(self.build_maps(deepest)).eval()
 
@@ -92,7 +92,7 @@ class TimmBackbone:
         Raises:
             UserError: the weights do not fit, or a tap names no module.
         """
-        from gad_bench.features.pooled import BlockMaps, IntermediateBlocks, TappedModules
+        from gad_bench.features.modules import BlockMaps, IntermediateBlocks, TappedModules
 
         network = self._network()
         blocks: nn.Module

@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gad_bench.base.files import TEMPORARY
 from gad_bench.data import fingerprint
 from gad_bench.features import decoded
-from gad_bench.features.layout import (
+from gad_bench.features.shards import (
     ABOUT,
     LAYOUT,
-    Extraction,
+    StoredExtraction,
     entry_folders,
     extractions,
+    is_intact,
     older_layouts,
+    read_about,
+    shard_files,
+    shard_rows,
 )
-from gad_bench.features.shards import is_intact, read_about, shard_files, shard_rows
-from gad_bench.files import TEMPORARY
 
 LEFT_FOR_GOOD = 86_400  # seconds: whoever writes a file takes less
 
@@ -46,7 +49,7 @@ class Holding:
         used: when it was last read or written, likewise.
     """
 
-    extraction: Extraction
+    extraction: StoredExtraction
     about: dict[str, str]
     images: int
     passes: int
@@ -175,7 +178,7 @@ def choose_surplus(held: Sequence[Kept], size: int) -> list[Kept]:
     return chosen
 
 
-def remove(extraction: Extraction) -> bool:
+def remove(extraction: StoredExtraction) -> bool:
     """Remove an extraction, whole or not at all; return whether it was free to be removed.
 
     Raises:
@@ -231,7 +234,7 @@ def _remove_whole(folder: Path, beside: Path) -> None:
         shutil.rmtree(doomed)
 
 
-def _look_at(extraction: Extraction) -> Holding | None:
+def _look_at(extraction: StoredExtraction) -> Holding | None:
     """Describe an extraction, None where it was removed meanwhile."""
     recipe = _read_recipe(extraction.recipe) or {"images": [], "passes": 1}
     files = shard_files(extraction.folder)

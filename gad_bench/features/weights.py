@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gad_bench.errors import UserError
-from gad_bench.files import sha256_of
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.detector import MetricDetector
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Vector

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.metric import (
     Metric,
     RootMeanSquare,

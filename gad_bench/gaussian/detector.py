@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.metric import Metric, TriangularMahalanobis
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation
 from gad_bench.gaussian.projection import Projection

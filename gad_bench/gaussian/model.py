@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.combination import Combination, Evidence
 from gad_bench.gaussian.detector import FittedDetector
 from gad_bench.gaussian.statistics import Matrix, Vector

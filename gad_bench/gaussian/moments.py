@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.factor import Factor, factor_of_covariance
 from gad_bench.gaussian.spectrum import Spectrum, spectrum_of_covariance
 from gad_bench.gaussian.statistics import Matrix, Vector

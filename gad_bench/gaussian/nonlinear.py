@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import need_samples
 from gad_bench.gaussian.metric import Projected, SpectralMahalanobis
 from gad_bench.gaussian.projection import Selection, varying

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.metric import Projected, SpectralMahalanobis
 from gad_bench.gaussian.projection import standardisation
 from gad_bench.gaussian.reduction import check_share, first_beyond

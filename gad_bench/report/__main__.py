@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.layouts import Where, named_layouts
 from gad_bench.report.report import Request, make_report, write_report
 from gad_bench.report.runs import Run

@@ -14,8 +14,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.paths import config_folder
 from gad_bench.report.keys import run_keys
 
 log = logging.getLogger(__name__)

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
+from gad_bench.base.run_folder import FAILURE, METRICS, read_failure
 from gad_bench.report.asked import asked_jobs, composed_keys
 from gad_bench.report.keys import run_keys
 from gad_bench.report.runs import Run, Status
-from gad_bench.sweep import FAILURE_FILE
 
 SWEEP_FILE = "multirun.yaml"
 Overrides = frozenset[str]
@@ -67,9 +67,9 @@ def _read_run(output: Path) -> Run:
         raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
     choices = _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
     keys = run_keys(config, choices)
-    metrics, failure = output / "metrics.json", output / FAILURE_FILE
+    metrics, failure = output / METRICS, output / FAILURE
     if failure.is_file():
-        reason = str(json.loads(failure.read_text(encoding="utf-8"))["error"])
+        reason = str(read_failure(output)["error"])
         return _run(keys, Status.FAILED, failure, reason=reason)
     if not metrics.is_file():
         return Run(keys=keys, status=Status.MISSING, place=str(output), reason="not finished")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.runs import Run
 from gad_bench.report.tables import Layout
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from gad_bench.files import whole_file, write_text
+from gad_bench.base.files import whole_file, write_text
 from gad_bench.report.layouts import FOR_ANY_RUNS, Where, named_layout, own_table, pivot
 from gad_bench.report.runs import Run, one_run_each
 from gad_bench.report.tables import Layout, Table, fill

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import chain
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.cells import Cell, Entry, Label
 from gad_bench.report.measures import ALL, HIGHER_IS_BETTER, Measure, factor, measure
 from gad_bench.report.runs import Run, Status, same_value

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from gad_bench.describe import CHOICES
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.runs import Run, Setting, Status
+from gad_bench.steps.identity import CHOICES
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.catalog import CategoryFacts, ImageRow, Split, category_facts, make_catalog
-from gad_bench.errors import UserError
 
 SHARED = {
     "kind": "object",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gad_bench.data.catalog import ImageRow, make_catalog
-from gad_bench.data.defect_sizes import largest_part, main, smallest_defect
+from gad_bench.data.defect_sizes import largest_part, smallest_defect
+from gad_bench.defect_sizes import main
 
 
 def mask_of(rows: list[str]) -> np.ndarray:

@@ -11,14 +11,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
 from gad_bench.data.demo import dataset as demo_module
 from gad_bench.data.demo.dataset import Demo
 from gad_bench.data.demo.photograph import photograph_defective, photograph_good
 from gad_bench.data.demo.products import PRODUCTS
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.errors import UserError
-from gad_bench.paths import config_folder
 
 DEFECTS = [(category, flaw) for category, product in PRODUCTS.items() for flaw in product.flaws]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from gad_bench.base.errors import UserError
 from gad_bench.data import fingerprint as module
 from gad_bench.data.fingerprint import fingerprint, is_intact
-from gad_bench.errors import UserError
 
 LONG_AGO = 1_500_000_000
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.folder import Folder
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.errors import UserError
 
 Tree = Callable[..., Path]
 

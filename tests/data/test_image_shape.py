@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.images import image_shape, read_image
-from gad_bench.errors import UserError
 
 PICTURE = np.zeros((20, 30, 3), np.uint8)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.errors import UserError
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 GREY = RGB[..., 0]

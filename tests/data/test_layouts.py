@@ -13,11 +13,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import read_image, read_mask
-from gad_bench.errors import UserError
-from gad_bench.paths import config_folder
 
 Tree = Callable[..., Path]
 Found = tuple[str, str, str, str]  # path, split, defect, mask

@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.data.mvtec import MVTecLayout, mvtec_rows
-from gad_bench.errors import UserError
-from gad_bench.paths import config_folder
+from gad_bench.data.layouts import MVTecLayout, mvtec_rows
 
 Tree = Callable[..., Path]
 

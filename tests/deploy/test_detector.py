@@ -11,8 +11,8 @@ from program import Program
 from saved import DEMO, Saved
 
 from gad_bench import Detector
-from gad_bench.deploy.folder import ARRAYS, FACTS, SUMS
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
+from gad_bench.deploy.format import ARRAYS, FACTS, SUMS
 
 SETTINGS = [
     ["combination=standardised_mean", "reduction=npca", "reduction.threshold=0.5"],

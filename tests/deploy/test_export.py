@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from saved import Saved
 
 from gad_bench import Detector
+from gad_bench.base.errors import UserError
 from gad_bench.deploy.exporting import run_graph, write_onnx, write_openvino
-from gad_bench.errors import UserError
 from gad_bench.features.extraction import read_square
 from gad_bench.gaussian import Samples, combination
 from gad_bench.gaussian.baselines import NearestNeighbours

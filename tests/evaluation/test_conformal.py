@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.evaluation.conformal import Calibration, CrossCalibration
 
 Vector = NDArray[np.float64]

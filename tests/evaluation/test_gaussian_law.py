@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gad_bench.evaluation.gaussian_law import DistanceLaw
+from gad_bench.evaluation.thresholds import DistanceLaw
 from gad_bench.gaussian import Samples
 from gad_bench.gaussian.covariance import Empirical, LedoitWolf
 from gad_bench.gaussian.metric import TriangularMahalanobis

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gad_bench.evaluation.intervals import clopper_pearson
+from gad_bench.evaluation.metrics import clopper_pearson
 
 
 @pytest.mark.parametrize("count", [1, 7, 285])

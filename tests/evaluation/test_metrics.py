@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as reference
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.evaluation import metrics
 from gad_bench.evaluation.metrics import (
     auroc,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from gad_bench.evaluation.sigma import SIGMAS, rates_at_sigma, sigma_threshold
+from gad_bench.evaluation.thresholds import SIGMAS, rates_at_sigma, sigma_threshold
 
 DIMENSIONS = [1, 24, 272, 1792]
 

@@ -8,7 +8,7 @@ import pytest
 from held_out_scores import BOTH, GOOD, HELD_OUT, fold, rows
 from scipy import stats
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.evaluation import HeldOut, Scores, Threshold, working_points
 from gad_bench.evaluation.conformal import Calibration, CrossCalibration
 from gad_bench.evaluation.working_points import calibrate

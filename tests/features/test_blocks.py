@@ -1,6 +1,6 @@
 import pytest
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.blocks import Blocks
 
 

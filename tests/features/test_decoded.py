@@ -18,8 +18,8 @@ from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import FOLDER, DecodedImages, is_intact
 from gad_bench.features.extraction import read_square
 from gad_bench.features.filterbank import FilterBank
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.runtime import TorchRuntime
+from gad_bench.features.source import FeatureSource
 from gad_bench.features.upkeep import kept_images
 
 SIZE = 64

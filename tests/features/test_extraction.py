@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Work

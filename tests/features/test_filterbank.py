@@ -6,9 +6,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.filterbank import FilterBank
-from gad_bench.features.gabor import gabor_bank
+from gad_bench.features.modules import gabor_bank
 
 BANK = FilterBank(input_size=64, octaves=3)
 LIGHTNESS = slice(0, 6)

@@ -10,14 +10,14 @@ import pytest
 from cluster import environment
 from ray_cluster import ray_cluster
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Extraction
-from gad_bench.features.obtain import FeatureSource
 from gad_bench.features.ray_extraction import RayExtraction
 from gad_bench.features.runtime import OpenVinoRuntime
+from gad_bench.features.source import FeatureSource
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs 'gad-bench[ray]'")
 SHARED = RayExtraction(images_a_task=50, cpus_a_task=1, gpus_a_task=0)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone
 from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime, _TorchModel

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import safetensors.numpy  # noqa: F401
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features import store
 from gad_bench.features.interface import Features
-from gad_bench.features.layout import LAYOUT
+from gad_bench.features.shards import LAYOUT
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
 
 COUNT = 150  # three shards: 64, 64 and 22

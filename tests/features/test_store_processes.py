@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from gad_bench.features.layout import LAYOUT
-from gad_bench.features.shards import is_intact
+from gad_bench.features.shards import LAYOUT, is_intact
 
 KILLS = 50
 COUNT = 300  # five shards of 64

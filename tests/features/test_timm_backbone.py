@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.features.timm_backbone import TimmBackbone
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

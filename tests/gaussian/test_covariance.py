@@ -7,7 +7,7 @@ import pytest
 import sklearn.covariance
 from numpy.typing import NDArray
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import (
     Covariance,
     Diagonal,

@@ -10,14 +10,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import config_folder
 from gad_bench.config import build, register
-from gad_bench.errors import UserError
 from gad_bench.gaussian import Detector, Samples
 from gad_bench.gaussian.covariance import LedoitWolf
 from gad_bench.gaussian.detector import GaussianDetector
 from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
 from gad_bench.gaussian.reduction import NoReduction, PrincipalComponents
-from gad_bench.paths import config_folder
 
 Array = NDArray[np.float64]
 

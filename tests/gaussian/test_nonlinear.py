@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import ortho_group
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import Empirical, LedoitWolf
 from gad_bench.gaussian.metric import SpectralMahalanobis
 from gad_bench.gaussian.nonlinear import NonlinearLedoitWolf, shrink

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.reduction import (
     NoReduction,
     PrincipalComponents,

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.covariance import MinCovDet
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import Empirical
 from gad_bench.gaussian.robust import MinimumCovarianceDeterminant
 from gad_bench.gaussian.samples import Samples

@@ -8,7 +8,7 @@ import sklearn.covariance
 from numpy.typing import NDArray
 from sklearn import decomposition
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import Covariance, Empirical
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.structured import (

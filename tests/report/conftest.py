@@ -11,8 +11,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.paths import config_folder
 from gad_bench.report.runs import Run, Status
 
 

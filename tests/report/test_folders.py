@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.folders import latest_sweep, read_folder
 from gad_bench.report.runs import Status, one_run_each
 from gad_bench.report.tables import Layout, fill

@@ -20,7 +20,7 @@ GROUPS = {
     "contamination": "0.0",
     "normalisation._target_": "gad_bench.gaussian.normalisation.NoNormalisation",
     "blocks.indices": "None",
-    "fold._target_": "gad_bench.split.KFold",
+    "fold._target_": "gad_bench.data.split.KFold",
     "fold.n_splits": "5",
 }
 CATEGORIES = [f.category for f in figures() if f.table == "V" and f.category]
@@ -83,7 +83,7 @@ def test_a_category_is_compared_with_its_own_figure(run_of: Any) -> None:
 
 
 def test_the_whole_training_set_is_compared_with_the_reimplementation(run_of: Any) -> None:
-    full = {"fold___target_": "gad_bench.split.Full", "fold__n_splits": ""}
+    full = {"fold___target_": "gad_bench.data.split.Full", "fold__n_splits": ""}
     figure = the_figure(published(cell(run_of, ["screw"], **full)))
     assert (figure.source, figure.auroc) == ("byungjae89", 78.1)
 

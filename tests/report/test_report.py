@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.layouts import named_layouts
 from gad_bench.report.report import Request, make_report, write_report
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gad_bench.errors import UserError
+from gad_bench.base.errors import UserError
 from gad_bench.report.runs import Status
 from gad_bench.report.tables import Layout, fill, margin
 

@@ -91,7 +91,7 @@ def test_the_published_figure_stands_beside_ours_with_the_difference(run_of: Any
         "combination": "mean",
         "contamination": "0.0",
         "normalisation._target_": "gad_bench.gaussian.normalisation.NoNormalisation",
-        "fold._target_": "gad_bench.split.KFold",
+        "fold._target_": "gad_bench.data.split.KFold",
         "fold.n_splits": "5",
     }
     runs = [

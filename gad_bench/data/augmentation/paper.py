@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation.interface import Pixels
 from gad_bench.data.catalog import CategoryFacts
-from gad_bench.errors import UserError
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController

@@ -14,6 +14,8 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import TEMPORARY
 from gad_bench.data.catalog import (
     GOOD,
     CategoryFacts,
@@ -23,9 +25,7 @@ from gad_bench.data.catalog import (
 )
 from gad_bench.data.demo.photograph import photograph_defective, photograph_good
 from gad_bench.data.demo.products import PRODUCTS
-from gad_bench.data.mvtec import mvtec_rows
-from gad_bench.errors import UserError
-from gad_bench.files import TEMPORARY
+from gad_bench.data.layouts import mvtec_rows
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,17 +8,17 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from gad_bench.data.demo.noise import (
+from gad_bench.data.demo.scene import (
     COLUMNS,
     ROWS,
     SIDE,
     Field,
+    Scene,
     cloud,
     colour,
     mix,
     smooth_noise,
 )
-from gad_bench.data.demo.scene import Scene
 
 PITCH = 8.0  # pixels from one yarn to the next
 INDIGO, COTTON = colour(0.19, 0.27, 0.45), colour(0.80, 0.76, 0.68)

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import NDArray
 
-from gad_bench.data.demo.noise import (
+from gad_bench.data.demo.scene import (
     COLUMNS,
     ROWS,
     SIDE,
     Field,
+    Flaw,
+    Scene,
     blob,
     cloud,
     colour,
@@ -22,7 +24,6 @@ from gad_bench.data.demo.noise import (
     smooth_noise,
     step,
 )
-from gad_bench.data.demo.scene import Flaw, Scene
 
 SUBPIXEL_BITS = 4  # of the coordinates that OpenCV draws lines with
 

@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 from numpy.random import RandomState
 
-from gad_bench.data.demo.noise import (
+from gad_bench.data.demo.scene import (
     COLUMNS,
     ROWS,
     SIDE,
     Field,
+    Scene,
     cloud,
     colour,
     mix,
     smooth_noise,
     step,
 )
-from gad_bench.data.demo.scene import Scene
 
 ACROSS_FLATS, FACE, BORE, THREAD_PITCH = 88.0, 82.0, 46.0, 4.5  # radii and a pitch, in pixels
 STEEL, MAT = colour(0.66, 0.67, 0.69), colour(0.115, 0.125, 0.14)

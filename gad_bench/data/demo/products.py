@@ -14,8 +14,7 @@ from gad_bench.data.demo.flaws import (
     stain,
     strand,
 )
-from gad_bench.data.demo.noise import colour
-from gad_bench.data.demo.scene import Product
+from gad_bench.data.demo.scene import Product, colour
 
 PRODUCTS = {
     "fabric": Product(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.random import RandomState
 
-from gad_bench.data.demo.noise import (
+from gad_bench.data.demo.scene import (
     COLUMNS,
     SIDE,
     Field,
+    Scene,
     colour,
     mix,
     smooth_noise,
     step,
 )
-from gad_bench.data.demo.scene import Scene
 
 EARLY, LATE = colour(0.80, 0.60, 0.39), colour(0.58, 0.37, 0.20)
 RING = 26.0  # pixels from one ring to the next

@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation import PaperAugmentation, operations
 from gad_bench.data.catalog import CategoryFacts
-from gad_bench.errors import UserError
 
 FREE = CategoryFacts(
     kind="object",

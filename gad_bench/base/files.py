@@ -1,0 +1,107 @@
+"""Files that are written whole or not at all, and digests of what they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside the file; it takes the file's place when the block ends well.
+
+    Content and name are on the disk by then, so that a power cut takes neither.
+
+    Raises:
+        OSError: the folder cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # some file systems flush no folders
+        _flush(path.parent)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside the path; it takes the path when the block ends well.
+
+    Raises:
+        OSError: the path is taken, or cannot be written; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+            _flush(file)
+        temporary.chmod(0o755)
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _flush(path.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def json_pieces(value: Any) -> Iterator[str]:  # noqa: ANN401 - whatever JSON can hold
+    """Yield the text of a value, so that a long one is never in memory as a whole.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return encoder.iterencode(value)
+
+
+def json_digest(value: Any) -> str:  # noqa: ANN401
+    """Return the SHA-256 of a value's text, in hexadecimal.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    digest = hashlib.sha256()
+    for piece in json_pieces(value):
+        digest.update(piece.encode())
+    return digest.hexdigest()

@@ -1,0 +1,181 @@
+"""The process: its threads, imports, clock, paths and device."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from gad_bench.base.errors import UserError
+
+FEW = 20  # modules: not worth it that what is garbage by then is kept for good
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+TURN, FOLDER = "GAD_BENCH_GPU", "GAD_BENCH_FOLDER"  # what a launcher tells its jobs
+CUDA_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+def config_folder() -> Path:
+    """Return conf/: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    packaged = package / "conf"
+    return packaged if packaged.is_dir() else package.parent / "conf"
+
+
+def default_cache_folder() -> Path:
+    """Return the user's own cache folder, which GAD_BENCH_CACHE or cache_dir replaces."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("gad_bench")
+
+
+class Stopwatch:
+    """Seconds of a run's stages, one after the other.
+
+    Attributes:
+        seconds: by stage.
+    """
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all stages and begin the first."""
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage, or a further part of one, and begin the next."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0) + now - self._last
+        self._last = now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
+
+
+SINCE_START = Stopwatch()
+"""Begun by the command line, and carried on by a run on its own."""
+
+
+@contextlib.contextmanager
+def quick_imports() -> Iterator[None]:
+    """Import without looking for garbage.
+
+    There is hardly any among modules, and the collector would look through them again and again
+    while they are imported, during the run, and at the end of the process: a quarter of the time of
+    a run on stored features.
+    """
+    before, collecting = len(sys.modules), gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(sys.modules) > before + FEW:
+            gc.freeze()
+        if collecting:
+            gc.enable()
+
+
+def import_libraries(names: Iterable[str]) -> None:
+    """Import modules that are used later, so that they do not count as the work that uses them."""
+    with quick_imports():
+        for name in names:
+            import_module(name)
+
+
+def thread_count() -> int:
+    """Return OMP_NUM_THREADS, which launchers set for each job, else the cores that there are."""
+    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if named.isdecimal() and int(named):
+        return int(named)
+    from joblib import cpu_count  # heeds affinity and a container's share
+
+    return int(cpu_count())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep linear algebra to one thread, which sums in one order: the same last bit everywhere."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
+
+
+def resolve_device(device: str) -> str:
+    """Turn auto into the best device there is: cuda, mps or cpu.
+
+    Raises:
+        UserError: the name is unknown, or the machine has no such device.
+    """
+    if not DEVICE.fullmatch(device):
+        raise UserError(f"device={device} is unknown: choose auto, cpu, cuda, cuda:N or mps")
+    if device == "auto":
+        return _cuda_in_turn() if cuda_devices() else "mps" if _has_mps() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= cuda_devices():
+        raise UserError(
+            f"device={device}: this machine shows {cuda_devices()} CUDA devices; "
+            "choose device=auto or device=cpu"
+        )
+    if kind == "mps" and not _has_mps():
+        raise UserError("device=mps: this machine is no Apple silicon; choose device=auto")
+    return device
+
+
+@cache
+def cuda_devices() -> int:
+    """Ask the driver, which heeds CUDA_VISIBLE_DEVICES, how many GPUs there are."""
+    try:
+        driver = ctypes.CDLL(CUDA_LIBRARY)
+    except OSError:
+        return 0
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _cuda_in_turn() -> str:
+    """Return the first GPU, or the one whose turn it is for a job that a launcher has numbered."""
+    number = os.environ.get(TURN)
+    return f"cuda:{int(number) % cuda_devices()}" if number else "cuda"
+
+
+def _has_mps() -> bool:
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+def processes() -> int:
+    """Return how many jobs a machine runs at once: one a GPU, or one a core (-1 for joblib)."""
+    return cuda_devices() or -1
+
+
+def gpus_a_job() -> int:
+    """Return the GPUs that a job asks for: one where this machine has any."""
+    return min(cuda_devices(), 1)
+
+
+def enter_folder() -> None:
+    """Make a Ray worker work where the sweep was started, as a process on that machine would.
+
+    Raises:
+        UserError: this node does not have the folder.
+    """
+    folder = os.environ[FOLDER]
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be entered on this node ({error.strerror}): "
+            "start the sweep in a folder that all nodes share"
+        ) from error

@@ -1,0 +1,41 @@
+"""A run's folder: the names of its files, and what became of the job that wrote there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
+RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
+FAILURE = "failure.json"
+SUMMARY = "summary"  # folder of a sweep for what is known at its end
+
+State = Literal["finished", "restored", "failed", "unfinished"]
+
+
+def job_folders(sweep: Path) -> list[Path]:
+    """Return the folders of a sweep's jobs that have started, in the jobs' order."""
+    folders = {path.parent for path in sweep.rglob(".hydra")}
+    return sorted(folders, key=lambda folder: (len(folder.name), folder.name))
+
+
+def state_of(folder: Path) -> State:
+    """Tell what became of a job, whose metrics are the last of its files."""
+    if (folder / FAILURE).exists():
+        return "failed"
+    if not (folder / METRICS).exists():
+        return "unfinished"
+    return "restored" if (folder / RESTORED).exists() else "finished"
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return the metrics of a finished job."""
+    metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return metrics
+
+
+def read_failure(folder: Path) -> dict[str, Any]:
+    """Return what a failed job's failure file says."""
+    failure: dict[str, Any] = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
+    return failure

@@ -1,0 +1,167 @@
+"""Which images are fitted, held out and scored: folds and contamination."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from gad_bench.base.errors import UserError
+from gad_bench.data.catalog import SPLITS
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers of a catalog: fitted, held out of the fit, and scored."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+class Fold(Protocol):
+    """A choice of the training images that are fitted."""
+
+    @property
+    def label(self) -> str:
+        """The fold's name among its category's runs."""
+
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return, for each fold of the run, the positions 0 .. count - 1 as (fitted, held out).
+
+        Raises:
+            UserError: there are too few images.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Full:
+    """No fold: all training images are fitted."""
+
+    label = "full"
+
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return all positions as fitted."""
+        return [(np.arange(count), np.arange(0))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KFold:
+    """One fold of scikit-learn's `KFold(n_splits, shuffle=True, random_state=seed)`."""
+
+    index: int = 0
+    n_splits: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_count(self.n_splits)
+        if not 0 <= self.index < self.n_splits:
+            raise UserError(
+                f"fold.index={self.index}: there is no such fold; "
+                f"fold.n_splits={self.n_splits} has folds 0 to {self.n_splits - 1}"
+            )
+
+    @property
+    def label(self) -> str:
+        """The fold's name among its category's runs."""
+        return str(self.index)
+
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return the fold's positions as (fitted, held out), each in rising order.
+
+        Raises:
+            UserError: there are fewer images than folds.
+        """
+        return [_folds(count, self.n_splits, self.seed)[self.index]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidation:
+    """Every fold of the same k-fold, one after the other, in one run."""
+
+    n_splits: int = 5
+    seed: int = 0
+
+    label = "cross"
+
+    def __post_init__(self) -> None:
+        _check_count(self.n_splits)
+
+    def splits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return each fold's positions as (fitted, held out), each in rising order.
+
+        Raises:
+            UserError: there are fewer images than folds.
+        """
+        return _folds(count, self.n_splits, self.seed)
+
+
+def _check_count(n_splits: int) -> None:
+    if n_splits < 2:
+        raise UserError(f"fold.n_splits must be at least 2, not {n_splits}")
+
+
+def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
+    """Split as scikit-learn's `KFold(n_splits, shuffle=True, random_state=seed)` does.
+
+    Written out because importing scikit-learn takes longer than a whole run from a warm store.
+    """
+    if count < n_splits:
+        raise UserError(
+            f"{count} training images cannot make {n_splits} folds: "
+            "lower fold.n_splits or use fold=full"
+        )
+    shuffled = np.random.RandomState(seed).permutation(count)
+    parts = [np.sort(part) for part in np.array_split(shuffled, n_splits)]
+    return [(np.setdiff1d(np.arange(count), held_out), held_out) for held_out in parts]
+
+
+def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> list[Split]:
+    """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
+
+    The data set's own validation images are held out in every fold.
+
+    Raises:
+        UserError: the fold or the contamination asks for more images than there are.
+    """
+    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SPLITS)
+    labels = catalog["label"].to_numpy()
+    splits = [
+        Split(train[fitted], np.concatenate([train[held_out], validation]), test)
+        for fitted, held_out in fold.splits(len(train))
+    ]
+    return [contaminate(split, labels, share, seed) for split in splits]
+
+
+def contaminate(split: Split, labels: NDArray[np.integer], share: float, seed: int) -> Split:
+    """Replace a share of the fitted images by anomalous test images, which leave the test set.
+
+    Nested: with the same seed, a larger share replaces the same images and more.
+    Source: Rippel et al., IEEE TIM 2021.
+
+    Raises:
+        UserError: no anomalous image would be left to test on.
+    """
+    wanted = round(share * len(split.train))
+    if wanted == 0:
+        return split
+    anomalous = split.test[labels[split.test] == 1]
+    if wanted >= len(anomalous):
+        highest = (len(anomalous) - 1) / len(split.train)
+        raise UserError(
+            f"contamination={share} takes {wanted} of the {len(anomalous)} anomalous test images "
+            f"and leaves none to test on: ask for less than {max(highest, 0):.3f}"
+        )
+    generator = np.random.default_rng(seed)
+    moved = generator.permutation(anomalous)[:wanted]
+    kept = np.sort(generator.permutation(split.train)[wanted:])
+    return Split(
+        train=np.concatenate([kept, moved]),
+        validation=split.validation,
+        test=np.setdiff1d(split.test, moved),
+    )

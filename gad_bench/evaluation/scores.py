@@ -1,0 +1,169 @@
+"""The scores of a test set, and all metrics of one run or of several folds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gad_bench.base.errors import UserError
+from gad_bench.evaluation.metrics import (
+    auroc,
+    average_precision,
+    bootstrap_auroc,
+    check_labels,
+)
+from gad_bench.evaluation.thresholds import rates_at_sigma
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """The scores of good images that the fit did not see.
+
+    Attributes:
+        images: [images], their rows in the catalog.
+        blocks: float64 [images] by block, by the same detectors as the test set's.
+        combined: float64 [images], the image's score.
+    """
+
+    images: NDArray[np.integer]
+    blocks: Mapping[int, NDArray[np.float64]]
+    combined: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The scores of a test set.
+
+    Attributes:
+        labels: [images], 1 for anomalous.
+        defects: [images], the defect's name, "good" for good images.
+        blocks: float64 [images] by block, higher is more anomalous.
+        combined: float64 [images], the image's score.
+        dimensions: degrees of freedom by block, where a block's score is a Mahalanobis distance.
+        samples: the number of fitted vectors by block, where that distance is by their unshrunk
+            covariance.
+        held_out: the scores of the images held out, where there are any.
+        p_values: float64 [images], where images held out give them; NaN for an image that some
+            fold does not test.
+    """
+
+    labels: NDArray[np.integer]
+    defects: Sequence[str]
+    blocks: Mapping[int, NDArray[np.float64]]
+    combined: NDArray[np.float64]
+    dimensions: Mapping[int, int]
+    samples: Mapping[int, int] = field(default_factory=dict)
+    held_out: HeldOut | None = None
+    p_values: NDArray[np.float64] | None = None
+
+
+def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
+    """Return every metric by name.
+
+    Raises:
+        UserError: the test set lacks good or anomalous images, or a score is not finite.
+    """
+    check_labels(scores.labels)
+    _check_finite(scores)
+    low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
+    metrics = {
+        "auroc": auroc(scores.labels, scores.combined),
+        "auroc_ci_low": low,
+        "auroc_ci_high": high,
+        "aupr": average_precision(scores.labels, scores.combined),
+    }
+    for block, values in scores.blocks.items():
+        metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
+        metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values)
+    return metrics | _per_defect(scores) | _at_sigma(scores)
+
+
+def _check_finite(scores: Scores) -> None:
+    named = {f"block {block}": values for block, values in scores.blocks.items()}
+    for name, values in (named | {"the combined score": scores.combined}).items():
+        unknown = int((~np.isfinite(values)).sum())
+        if unknown:
+            raise UserError(
+                f"{name} is not finite for {unknown} of {len(values)} test images: "
+                "choose another covariance, reduction or combination"
+            )
+
+
+def _per_defect(scores: Scores) -> dict[str, float]:
+    """Each defect's images against all good ones."""
+    defects = np.asarray(scores.defects)
+    found = {}
+    for defect in sorted(set(defects[scores.labels == 1])):
+        chosen = (scores.labels == 0) | (defects == defect)
+        key = "auroc_defect_" + re.sub(r"[^\w\-./ ]", "_", defect)  # what MLflow allows
+        while key in found:
+            key += "_"
+        found[key] = auroc(scores.labels[chosen], scores.combined[chosen])
+    return found
+
+
+def _at_sigma(scores: Scores) -> dict[str, float]:
+    found = {}
+    for block, dimension in scores.dimensions.items():
+        rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension)
+        for sigma, (false, true) in rates.items():
+            found[f"fpr_sigma_{sigma}_block_{block}"] = false
+            found[f"tpr_sigma_{sigma}_block_{block}"] = true
+    return found
+
+
+Rows = NDArray[np.intp]
+
+
+def evaluate_folds(folds: Sequence[Scores], *, seed: int) -> dict[str, float]:
+    """Return the means over folds of every metric that all of them have, and each fold's AUROC.
+
+    The ends of the AUROC's interval are means too: those of one fold, not of the folds' mean.
+
+    Raises:
+        UserError: a test set lacks good or anomalous images, or a score is not finite.
+    """
+    metrics = [evaluate(scores, seed=seed) for scores in folds]
+    if len(metrics) == 1:
+        return metrics[0]
+    shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]
+    means = {key: float(np.mean([fold[key] for fold in metrics])) for key in shared}
+    return means | {f"auroc_fold_{number}": fold["auroc"] for number, fold in enumerate(metrics)}
+
+
+def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:
+    """Return the mean score of every image that all folds test, and which images those are.
+
+    A block's degrees of freedom are kept where the folds agree on them.
+
+    Args:
+        folds: the folds' scores.
+        tested: of each fold's scores the images, in rising order.
+    """
+    if len(folds) == 1:
+        return folds[0], tested[0]
+    common = reduce(np.intersect1d, tested)
+    places = [np.searchsorted(rows, common) for rows in tested]
+
+    def mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        chosen = [fold[place] for fold, place in zip(values, places, strict=True)]
+        return np.asarray(np.mean(chosen, axis=0))
+
+    first = folds[0]
+    scores = Scores(
+        labels=first.labels[places[0]],
+        defects=[first.defects[place] for place in places[0]],
+        blocks={block: mean([fold.blocks[block] for fold in folds]) for block in first.blocks},
+        combined=mean([fold.combined for fold in folds]),
+        dimensions={
+            block: dimension
+            for block, dimension in first.dimensions.items()
+            if all(fold.dimensions.get(block) == dimension for fold in folds)
+        },
+    )
+    return scores, common

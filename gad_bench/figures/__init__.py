@@ -1,0 +1,1 @@
+"""Everything that draws; the report's plots alone are drawn in the report."""

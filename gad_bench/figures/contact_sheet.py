@@ -1,0 +1,126 @@
+"""The contact sheet: rows of images, put together as pixels; matplotlib takes far longer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib import get_data_path
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from gad_bench.data.images import read_image, read_mask, shrink, shrink_mask
+from gad_bench.evaluation import Scores
+from gad_bench.figures.style import ANOMALOUS, GOOD
+
+SIDE = 180  # pixels, as all that follows: the longer side of an image
+CELL, TITLE, NAME = 188, 22, 44  # a place for an image, the line above it, the margin
+SMALL, LARGE = 11, 15  # the sizes of titles and of the rows' names
+RISE = 8  # from an image to the foot of its title
+COLUMNS = 6  # images in a row of a run's sheet
+OUTLINE = 9  # across a defect of one pixel
+OUTLINE_COLOUR = (0, 255, 255)
+
+
+class Panel(NamedTuple):
+    """One image of the contact sheet."""
+
+    picture: NDArray[np.uint8]  # [height, width, 3] RGB
+    title: str  # cut off where it is too long, the score that follows it is not
+    anomalous: bool
+    score: str = ""
+
+
+def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> NDArray[np.uint8]:
+    """Draw rows of images, each row with its name.
+
+    Returns:
+        uint8 array of shape [height, width, 3], RGB.
+    """
+    columns = max(len(panels) for panels in rows.values())
+    sheet = Image.new("RGB", (NAME + columns * CELL, len(rows) * (TITLE + CELL)), "white")
+    for row, (name, panels) in enumerate(rows.items()):
+        top = row * (TITLE + CELL) + TITLE
+        _name(sheet, name, top)
+        for column, panel in enumerate(panels):
+            _place(sheet, panel, NAME + column * CELL, top)
+    return np.asarray(sheet)
+
+
+def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Panel]]:
+    """Return the highest and the lowest scored images of either kind."""
+    panel = partial(_panel, tested, scores)
+    rows = {}
+    with ThreadPoolExecutor() as pool:
+        for label, kind in ((0, "good"), (1, "anomalous")):
+            order = np.flatnonzero(scores.labels == label)
+            order = order[np.argsort(scores.combined[order], kind="stable")]
+            rows[f"{kind}, lowest"] = list(pool.map(panel, order[:COLUMNS]))
+            rows[f"{kind}, highest"] = list(pool.map(panel, order[::-1][:COLUMNS]))
+    return rows
+
+
+def _panel(tested: pd.DataFrame, scores: Scores, row: int) -> Panel:
+    return Panel(
+        picture=_thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row]),
+        title=tested["defect"].iloc[row],
+        score=f"  {scores.combined[row]:#.3g}",
+        anomalous=bool(scores.labels[row]),
+    )
+
+
+def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:
+    """Return a small picture [height, width, 3] with a line round its defect."""
+    image = read_image(path)
+    small = shrink(image, SIDE)
+    if mask_path:
+        mask = shrink_mask(read_mask(mask_path, image.shape[:2]), SIDE)
+        around = cv2.dilate(mask.astype(np.uint8), np.ones((OUTLINE, OUTLINE), np.uint8))
+        lines, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, lines, -1, OUTLINE_COLOUR, 1)
+    return small
+
+
+def _name(sheet: Image.Image, name: str, top: int) -> None:
+    """Write a row's name beside it, from below to above."""
+    name = _shortened(name, SIDE, LARGE)
+    left, over, right, under = _font(LARGE).getbbox(name)
+    text = Image.new("RGB", (int(right - left), int(under - over)), "white")
+    ImageDraw.Draw(text).text((-left, -over), name, "black", _font(LARGE))
+    turned = text.rotate(90, expand=True)
+    sheet.paste(turned, ((NAME - turned.width) // 2, top + (SIDE - turned.height) // 2))
+
+
+def _place(sheet: Image.Image, panel: Panel, left: int, top: int) -> None:
+    """Draw an image in the middle of its place, its title above it."""
+    picture = shrink(panel.picture, SIDE)
+    height, width = picture.shape[:2]
+    middle, top = left + CELL // 2, top + SIDE - height
+    sheet.paste(Image.fromarray(picture), (middle - width // 2, top))
+    colour = ANOMALOUS if panel.anomalous else GOOD
+    foot = (middle, top - RISE)
+    room = SIDE - _font(SMALL).getlength(panel.score)
+    title = _shortened(panel.title, room, SMALL) + panel.score
+    ImageDraw.Draw(sheet).text(foot, title, colour, _font(SMALL), anchor="ms")
+
+
+def _shortened(name: str, room: float, size: int) -> str:
+    """Return a name on one line, cut off where it is longer than some pixels."""
+    name, font = " ".join(name.split()), _font(size)
+    if font.getlength(name) <= room:
+        return name
+    while name and font.getlength(f"{name}…") > room:
+        name = name[:-1]
+    return f"{name}…"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of the figures."""
+    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -1,0 +1,126 @@
+"""What a run looks like: curves, histograms and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from gad_bench.evaluation.metrics import precision_recall_curve, roc_curve
+from gad_bench.evaluation.scores import Scores
+from gad_bench.evaluation.thresholds import SIGMAS, sigma_threshold
+from gad_bench.figures.style import ANOMALOUS, GOOD, INK, new_figure
+
+BINS = 30
+STRETCHED = 4  # a score is far out beyond this many medians
+ROOM_FOR_A_NAME = 0.05  # share of an axis
+
+
+def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
+    """Draw the ROC and the precision-recall curve of the combined score.
+
+    The areas under the lines are the AUROC and the average precision.
+    """
+    figure, (roc, recall) = new_figure(2, size=(9, 4.9), bottom=0.8)
+    roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
+    roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+    roc.set(xlabel="false positive rate", ylabel="true positive rate")
+    low, high = 100 * metrics["auroc_ci_low"], 100 * metrics["auroc_ci_high"]
+    roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} % [{low:.1f}, {high:.1f}]", fontsize=11)
+    reached, precision = precision_recall_curve(scores.labels, scores.combined)
+    recall.step([0, *reached], [precision[0], *precision], where="pre", color=ANOMALOUS)
+    recall.axhline(float(np.mean(scores.labels)), color=INK, linewidth=0.8, linestyle=":")
+    recall.set(xlabel="recall", ylabel="precision")
+    recall.set_title(f"average precision {100 * metrics['aupr']:.1f} %", fontsize=11)
+    for axes in (roc, recall):
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
+    figure.supxlabel(f"{_numbers(scores)}; dotted: chance", fontsize=8, color=INK)
+    return figure
+
+
+def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
+    """Draw the scores of good and anomalous images: combined, and of the best block.
+
+    The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
+    """
+    best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
+    figure, (combined, single) = new_figure(2, size=(9, 3.8), top=0.5)
+    _histogram(combined, scores, scores.combined)
+    combined.set(xlabel="score, blocks combined", ylabel="test images")
+    _histogram(single, scores, scores.blocks[best])
+    single.set(xlabel=f"score of block {best}, the best")
+    if best in scores.dimensions:
+        _mark_sigmas(single, scores.dimensions[best])
+    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=2)
+    return figure
+
+
+def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
+    """Draw the AUROC of each block, and of all combined with its confidence interval."""
+    figure, (axes,) = new_figure(1, size=(max(4.5, 0.6 * len(blocks) + 2), 3.6), top=0.1)
+    values = [100 * float(metrics[f"auroc_block_{block}"]) for block in blocks]
+    positions = range(len(blocks) + 1)
+    axes.bar(positions[:-1], values, color=GOOD, width=0.7)
+    combined = 100 * float(metrics["auroc"])
+    low, high = 100 * float(metrics["auroc_ci_low"]), 100 * float(metrics["auroc_ci_high"])
+    error = [[max(combined - low, 0)], [max(high - combined, 0)]]
+    axes.bar(positions[-1], combined, yerr=error, color=ANOMALOUS, width=0.7, capsize=4, ecolor=INK)
+    axes.set_xticks(positions, [*map(str, blocks), "all"])
+    tops = [*values, max(combined, high)]
+    for position, value, top in zip(positions, [*values, combined], tops, strict=True):
+        axes.text(position, top + 1.5, f"{value:.1f}", ha="center", color=INK, fontsize=8)
+    axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
+    axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110), yticks=range(0, 101, 20))
+    return figure
+
+
+def _numbers(scores: Scores) -> str:
+    anomalous = int(np.sum(scores.labels))
+    return f"{len(scores.labels) - anomalous} good and {anomalous} anomalous test images"
+
+
+def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
+    """Draw on a logarithmic axis where a few scores far out would press the others together."""
+    if values.min() > 0 and values.max() > STRETCHED * np.median(values):
+        edges = np.geomspace(values.min(), values.max(), BINS + 1)
+        axes.set_xscale("log")
+        steps = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        edges = np.histogram_bin_edges(values, BINS)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+    for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
+        axes.hist(
+            values[scores.labels == label],
+            bins=edges.tolist(),
+            histtype="stepfilled",
+            facecolor=(colour, 0.45),
+            edgecolor=colour,
+            label=name,
+        )
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # the margin has room for few digits
+
+
+def _mark_sigmas(axes: Axes, dimension: int) -> None:
+    """Draw the thresholds in sight, and name those that have room for a name."""
+    limits = axes.get_xlim()
+    named = -np.inf
+    for sigma in SIGMAS:
+        threshold = sigma_threshold(sigma, dimension)
+        if not limits[0] < threshold < limits[1]:
+            continue
+        axes.axvline(threshold, color=INK, linewidth=0.7, linestyle="--")
+        share = axes.transAxes.inverted().transform(axes.transData.transform((threshold, 0)))[0]
+        if share - named > ROOM_FOR_A_NAME:
+            named = share
+            text = f"{sigma}\N{GREEK SMALL LETTER SIGMA}"
+            axes.text(share, 1.01, text, ha="center", fontsize=7, transform=axes.transAxes)
+    axes.set_xlim(limits)

@@ -1,0 +1,150 @@
+"""One job of Hydra's, alone or in a sweep: how it starts, how it fails, what it tells."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gad_bench import config as configuration
+from gad_bench.base.command import (
+    DONE,
+    FAILED,
+    FULL_ERROR,
+    IMPOSSIBLE,
+    INTERRUPTED,
+    SHOW_TRACEBACK,
+    is_users,
+    one_line,
+    tell,
+    wants_traceback,
+)
+from gad_bench.base.errors import TrackingError
+from gad_bench.base.files import write_text
+from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
+from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
+from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
+
+log = logging.getLogger(__name__)
+
+
+def launch() -> int:
+    """Run what the command line asks for and return the exit status."""
+    forget_sweep()
+    configuration.register()
+    os.environ.setdefault(SHOW_TRACEBACK, os.environ.get(FULL_ERROR, "0"))
+    os.environ[FULL_ERROR] = "1"  # Hydra then raises, and what is printed is decided here
+    application = hydra.main(
+        version_base="1.3", config_path=str(config_folder()), config_name="config"
+    )(job)
+    status = _status(application)
+    sweep = current_sweep()
+    return _end_sweep(sweep, status) if sweep else status
+
+
+def job(config: DictConfig) -> float:
+    """Run one job; its AUROC is what an optimiser would maximise."""
+    settings = HydraConfig.get()
+    watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
+    watch.lap("config")
+    with quick_imports():
+        from gad_bench.run import run
+    watch.lap("imports")
+    configuration.register()  # in a launcher's worker process nobody has
+    output = Path(settings.runtime.output_dir)
+    (output / FAILURE).unlink(missing_ok=True)
+    try:
+        return run(config, output, sweep_name(), watch)
+    except Exception as error:
+        _write_failure(output, error, list(settings.overrides.task))
+        if settings.mode == RunMode.RUN:
+            raise SystemExit(tell(error)) from None
+        log.error("job %s failed: %s", settings.job.num, one_line(error))
+        raise
+
+
+def _status(application: Callable[[], object]) -> int:
+    try:
+        application()
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from what is stored", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as end:
+        return int(end.code or 0)
+    except Exception as error:
+        return tell(error) if _is_news(error) else FAILED
+    return DONE
+
+
+def _is_news(error: Exception) -> bool:
+    """Tell whether an error is another than a sweep's first failed job's, told of by its file."""
+    sweep = current_sweep()
+    failed = [folder for folder, state in sweep.states() if state == "failed"] if sweep else []
+    return one_line(error) not in [read_failure(folder)["error"] for folder in failed]
+
+
+def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None:
+    failure = {
+        "overrides": overrides,
+        "error": one_line(error),
+        "status": IMPOSSIBLE if is_users(error) else FAILED,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    try:
+        write_text(output / FAILURE, json.dumps(failure, indent=1))
+    except OSError as unwritable:
+        log.warning("%s could not be written: %s", output / FAILURE, unwritable)
+
+
+def _end_sweep(sweep: Sweep, status: int) -> int:
+    """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
+    survey = sweep.survey()
+    lost = survey.never_started
+    kinds = [*survey.counts.items(), *([("never started", lost)] if lost else [])]
+    told = ", ".join(f"{count} {state}" for state, count in kinds)
+    print(f"{survey.asked} jobs in {sweep.folder}: {told or 'none'}")
+    failures = [read_failure(folder) | {"folder": folder} for folder in survey.folders("failed")]
+    _print_failures(failures)
+    cut_off = survey.folders("unfinished")
+    for folder in cut_off:
+        print(f"unfinished: {folder}: its process ended before it did", file=sys.stderr)
+    if cut_off or lost:
+        print("the same command with resume=true does what is left", file=sys.stderr)
+    try:
+        sweep.close(survey)
+    except TrackingError as error:
+        return tell(error)
+    page = sweep.folder / SUMMARY / "report.html"
+    if page.exists():
+        print(f"report: {page}")
+    if sweep.tracker.viewer:
+        print(f"compare runs: {sweep.tracker.viewer}")
+    if cut_off or lost:
+        return status or FAILED
+    if status == FAILED and failures and all(f["status"] == IMPOSSIBLE for f in failures):
+        return IMPOSSIBLE
+    return status or (FAILED if failures else DONE)
+
+
+def _print_failures(failures: Sequence[dict[str, Any]]) -> None:
+    """Tell each error once, with the jobs that it ended."""
+    alike: dict[str, list[dict[str, Any]]] = {}
+    for failure in failures:
+        alike.setdefault(failure["error"], []).append(failure)
+    for error, same in alike.items():
+        print(f"failed: {error}", file=sys.stderr)
+        for failure in same:
+            overrides = " ".join(failure["overrides"])
+            print(f"  job {failure['folder'].name}: {overrides}", file=sys.stderr)
+        if wants_traceback():
+            print(same[0]["traceback"], file=sys.stderr)

@@ -1,0 +1,218 @@
+"""A sweep as a whole: where its jobs write, what became of them, and the run that holds them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from gad_bench.base.errors import UserError
+from gad_bench.base.files import write_text
+from gad_bench.base.run_folder import (
+    SUMMARY,
+    State,
+    job_folders,
+    read_failure,
+    read_metrics,
+    state_of,
+)
+from gad_bench.config import build
+from gad_bench.tracking import SweepSummary, Tracker
+
+log = logging.getLogger(__name__)
+
+EXTRAS = {
+    "hydra_joblib_launcher": "joblib",
+    "hydra_ray_launcher": "ray",
+    "hydra_submitit_launcher": "slurm",
+}
+"""Plugins by package, and the extra of gad-bench that installs each."""
+UNRESOLVED = "UserError raised while resolving interpolation: "  # OmegaConf's own words
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What became of a sweep's jobs.
+
+    Attributes:
+        states: each job's folder and what became of the job, in the jobs' order.
+        never_started: how many jobs left no trace.
+    """
+
+    states: Sequence[tuple[Path, State]]
+    never_started: int
+
+    @property
+    def asked(self) -> int:
+        """How many jobs there should be."""
+        return len(self.states) + self.never_started
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many jobs are in which state."""
+        return Counter(state for _, state in self.states)
+
+    def folders(self, wanted: State) -> list[Path]:
+        """Return the folders of the jobs in a state."""
+        return [folder for folder, state in self.states if state == wanted]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that this process started."""
+
+    name: str
+    folder: Path
+    tracker: Tracker
+
+    def states(self) -> list[tuple[Path, State]]:
+        """Return each job's folder and what became of the job, in the jobs' order."""
+        return [(folder, state_of(folder)) for folder in job_folders(self.folder)]
+
+    def survey(self) -> Survey:
+        """Look once at what became of all the jobs that were asked for."""
+        from gad_bench.report.asked import asked_jobs
+
+        states = self.states()
+        asked_for = self.folder / "multirun.yaml"
+        asked = len(asked_jobs(asked_for)) if asked_for.exists() else 0
+        return Survey(states, max(asked - len(states), 0))
+
+    def close(self, survey: Survey) -> None:
+        """Record the sweep's outcome where its runs are recorded.
+
+        Raises:
+            TrackingError: it cannot be recorded.
+        """
+        jobs = pd.DataFrame([_job(folder, state) for folder, state in survey.states])
+        counts = survey.counts
+        failed = counts["failed"] + counts["unfinished"] + survey.never_started
+        write_text(self.folder / SUMMARY / "jobs.csv", jobs.to_csv(index=False))
+        tables = self._report() if counts["finished"] + counts["restored"] else []
+        summary = SweepSummary(
+            metrics={
+                "jobs": survey.asked,
+                "jobs_failed": failed,
+                "jobs_restored": counts["restored"],
+            },
+            failed=failed > 0,
+            text="\n\n".join([*tables, _markdown(jobs)]),
+            files=self.folder / SUMMARY,
+        )
+        self.tracker.close_sweep(self.name, summary)
+
+    def _report(self) -> list[str]:
+        """Write the report on the sweep and return its tables in Markdown."""
+        from gad_bench.report.folders import read_folder
+        from gad_bench.report.report import Request, make_report, write_report
+        from gad_bench.report.text import to_markdown
+
+        try:
+            report = make_report(read_folder(self.folder), Request(where={}), self.name)
+        except UserError as error:
+            log.warning("no report: %s", error)
+            return []
+        write_report(report, self.folder / SUMMARY)
+        return [to_markdown(table) for table in report.tables]
+
+
+_started: Sweep | None = None
+
+
+class SweepCallback(Callback):
+    """Hydra's hook at a sweep's start."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        """Open the run that the jobs' runs nest under."""
+        global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
+        name = str(config.hydra.sweep.dir)
+        try:
+            require_launcher(config.hydra.launcher._target_)
+            _resolve_choices(config)
+            tracker: Tracker = build(config.tracking)
+            tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
+        except (UserError, OmegaConfBaseException) as error:  # Hydra swallows what is raised here
+            reason = str(error).partition("\n")[0].removeprefix(UNRESOLVED)
+            print(f"error: {reason}", file=sys.stderr)
+            raise SystemExit(2) from None
+        _started = Sweep(name, Path(name).absolute(), tracker)
+
+
+def require_launcher(target: str) -> None:
+    """Refuse a launcher whose plugin is not installed, or whose cluster is not here.
+
+    Args:
+        target: the launcher's class, by its full name.
+
+    Raises:
+        UserError: names the extra to install, or what the machine lacks.
+    """
+    module = target.rpartition(".")[0]
+    extra = next((EXTRAS[part] for part in module.split(".") if part in EXTRAS), None)
+    if extra is None:
+        return
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"this hydra/launcher is not installed ({error}): pip install 'gad-bench[{extra}]'"
+        ) from error
+    if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
+        raise UserError(
+            "hydra/launcher=submitit_slurm: this machine has no srun: start the sweep on a node of "
+            "the Slurm cluster, or try it by hydra/launcher=submitit_local"
+        )
+
+
+def _resolve_choices(config: DictConfig) -> None:
+    """Let `multirun.yaml` name the categories, whatever becomes of the data set."""
+    sweeper = config.hydra.sweeper
+    if sweeper.get("params"):
+        with flag_override(config.hydra, "readonly", False):
+            sweeper.params = OmegaConf.to_container(sweeper.params, resolve=True)
+
+
+def forget_sweep() -> None:
+    """Forget an earlier sweep of this process."""
+    global _started  # noqa: PLW0603
+    _started = None
+
+
+def current_sweep() -> Sweep | None:
+    """Return the sweep that this process started, None for a single run."""
+    return _started
+
+
+def sweep_name() -> str | None:
+    """Return the name of the sweep that this job belongs to, in whatever process it runs."""
+    settings = HydraConfig.get()
+    return str(settings.sweep.dir) if settings.mode == RunMode.MULTIRUN else None
+
+
+def _job(folder: Path, state: State) -> dict[str, Any]:
+    """Return a job's row of the summary."""
+    overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    row = {"job": folder.name, "outcome": state, "overrides": " ".join(map(str, overrides))}
+    if state == "failed":
+        return row | {"error": read_failure(folder)["error"]}
+    if state == "unfinished":
+        return row
+    return row | {"auroc": read_metrics(folder)["auroc"]}
+
+
+def _markdown(jobs: pd.DataFrame) -> str:
+    rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)

@@ -1,0 +1,1 @@
+"""Detectors on the patch grid: where in an image the anomaly is."""

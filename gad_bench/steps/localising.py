@@ -1,0 +1,79 @@
+"""From a run's images to heat maps and what they are worth."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from gad_bench.data.split import Split
+from gad_bench.evaluation.metrics import auroc
+from gad_bench.evaluation.pixels import pixel_metrics
+from gad_bench.features.local import Image, LocalSource
+from gad_bench.patches.heat_maps import FittedLocalisation
+from gad_bench.patches.truth import MaskedMaps
+from gad_bench.steps.parts import Components
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Localised:
+    """What was fitted, the test images' heat maps, and metrics of them by name."""
+
+    fitted: FittedLocalisation
+    maps: MaskedMaps
+    metrics: dict[str, Any]
+
+
+def localise(
+    config: DictConfig,
+    parts: Components,
+    catalog: pd.DataFrame,
+    split: Split,
+    reader: Callable[[int], Image],
+) -> Localised | None:
+    """Return the heat maps of the test rows, fitted on the training rows; None for no localisation.
+
+    The training images are taken as they are: augmentation makes vectors, not maps. The reader
+    gives, of a row of the catalog, the image.
+
+    Raises:
+        UserError: an image cannot be read, or the local features admit no fit.
+    """
+    source = LocalSource(
+        backbone=parts.backbone,
+        blocks=parts.blocks.of(parts.backbone.block_count()),
+        runtime=parts.runtime,
+        device=config.device,
+        batch_size=config.batch_size,
+    )
+    started = time.perf_counter()
+    train, test = ([reader(row) for row in rows] for rows in (split.train, split.test))
+    fitted = parts.localisation.fit(source, train)
+    if fitted is None:
+        return None
+    maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
+    seconds = time.perf_counter() - started
+    return Localised(
+        fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
+    )
+
+
+def _measure(maps: MaskedMaps) -> dict[str, Any]:
+    unknown = int((~maps.known).sum())
+    if unknown:
+        log.warning(
+            "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
+            unknown,
+        )
+    return {
+        "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
+        "images_without_mask": unknown,
+        **pixel_metrics(maps),
+    }

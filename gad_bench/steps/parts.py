@@ -1,0 +1,86 @@
+"""The parts of a run, built from the config's groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+from omegaconf import DictConfig
+
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import quick_imports
+from gad_bench.config import build
+from gad_bench.data.augmentation import Augmentation
+from gad_bench.data.catalog import Dataset
+from gad_bench.data.split import Fold, Split
+from gad_bench.evaluation import Threshold
+from gad_bench.features.blocks import Blocks
+from gad_bench.features.interface import Backbone, Extraction, Runtime
+from gad_bench.features.shards import ABOUT
+from gad_bench.features.source import FeatureSource
+from gad_bench.figures.explanation import Explanation, NoExplanation
+from gad_bench.gaussian import Combination, Detector
+from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.tracking import Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """One object a group, ready to use."""
+
+    dataset: Dataset
+    backbone: Backbone
+    blocks: Blocks
+    runtime: Runtime
+    extraction: Extraction
+    fold: Fold
+    augmentation: Augmentation
+    detector: Detector
+    combination: Combination
+    localisation: Localisation
+    explanation: Explanation
+    threshold: Threshold
+    tracking: Tracker
+
+    @classmethod
+    def build(cls, config: DictConfig) -> Components:
+        """Build every part, so that what is impossible is refused before anything runs.
+
+        Raises:
+            UserError: a part refuses its values.
+        """
+        with quick_imports():
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+
+    def require_possible(self, splits: Sequence[Split]) -> None:
+        """Refuse what the folds do not admit, before anything is extracted.
+
+        Raises:
+            UserError: a part knows only one model, or needs images that are held out.
+        """
+        self.threshold.require_held_out([len(split.validation) for split in splits])
+        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
+        for group, none in single.items():
+            if len(splits) > 1 and not isinstance(getattr(self, group), none):
+                raise UserError(
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                )
+
+    def feature_source(self, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
+        """Return what gives these parts' features.
+
+        Args:
+            config: the run's.
+            about: what to tell people who list the store: dataset, category and backbone.
+        """
+        return FeatureSource(
+            backbone=self.backbone,
+            blocks=self.blocks,
+            runtime=self.runtime,
+            extraction=self.extraction,
+            device=config.device,
+            batch_size=config.batch_size,
+            cache_dir=config.cache_dir,
+            keep_images=config.keep_images,
+            about={name: about[name] for name in ABOUT if name in about},
+        )

@@ -1,0 +1,203 @@
+"""What a run came to: its metrics, its files, its figures and its last words."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from gad_bench.base.files import write_text
+from gad_bench.base.process import Stopwatch
+from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_metrics
+from gad_bench.data.split import Rows, Split
+from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds, working_points
+from gad_bench.features.store import StoredFeatures
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.steps.localising import Localised
+from gad_bench.steps.parts import Components
+from gad_bench.steps.training import Training
+from gad_bench.tracking import DatasetInput
+
+log = logging.getLogger(__name__)
+
+
+def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
+    """Return a row per test image: path, label, defect, a column per block, score and p_value."""
+    table = tested[["path", "label", "defect"]].reset_index(drop=True)
+    for block, values in scores.blocks.items():
+        table[f"block_{block}"] = values
+    table["score"] = scores.combined
+    return table if scores.p_values is None else table.assign(p_value=scores.p_values)
+
+
+def _folds_table(tested: Sequence[pd.DataFrame], folds: Sequence[Scores]) -> pd.DataFrame:
+    """Put several folds' tables one below the other, with a column that numbers the fold."""
+    tables = [scores_table(*fold) for fold in zip(tested, folds, strict=True)]
+    if len(tables) == 1:
+        return tables[0]
+    return pd.concat([table.assign(fold=number) for number, table in enumerate(tables)])
+
+
+def write_results(
+    output: Path,
+    config: DictConfig,
+    tested: Sequence[pd.DataFrame],
+    folds: Sequence[Scores],
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
+    write_text(output / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    write_text(output / SCORES, _folds_table(tested, folds).to_csv(index=False))
+    write_text(output / METRICS, json.dumps(metrics, indent=1) + "\n")
+
+
+def announce(name: str, metrics: Mapping[str, Any]) -> None:
+    """Tell what was found, in one line."""
+    blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
+    best = max(blocks, key=lambda key: float(blocks[key]))
+    log.info(
+        "%s: AUROC %.1f %% [%.1f, %.1f], best block %s %.1f %%",
+        name,
+        100 * metrics["auroc"],
+        100 * metrics["auroc_ci_low"],
+        100 * metrics["auroc_ci_high"],
+        best.removeprefix("auroc_block_"),
+        100 * blocks[best],
+    )
+
+
+def announce_restored(name: str, output: Path) -> float:
+    """Tell that a run had finished earlier, and return its AUROC."""
+    write_text(output / RESTORED, "")
+    metrics = read_metrics(output)
+    log.info("%s: done already, AUROC %.1f %%", name, 100 * metrics["auroc"])
+    return float(metrics["auroc"])
+
+
+def point_the_way(
+    output: Path,
+    store: Path,
+    metrics: Mapping[str, Any],
+    watch: Stopwatch,
+    viewer: str | None,
+) -> None:
+    """Tell of false alarms, where time went, where the files are, and what opens the tracking."""
+    _announce_rates(metrics)
+    source = "read from" if metrics["cache_hit"] else "extracted into"
+    log.info("time: %s", watch)
+    log.info("features %s %s", source, store)
+    log.info("scores, metrics and figures: %s", output)
+    if viewer:
+        log.info("compare runs: %s", viewer)
+
+
+def _announce_rates(metrics: Mapping[str, Any]) -> None:
+    """Tell what the wanted false positive rate came to, where images were held out for it."""
+    if "fpr_conformal" not in metrics:
+        return
+    log.info(
+        "threshold for %g %% false alarms: %.1f %% [%.1f, %.1f] of the good test images flagged, "
+        "%.1f %% [%.1f, %.1f] of the anomalous",
+        100 * metrics["fpr_wanted"],
+        *(
+            100 * metrics[f"{rate}_conformal{end}"]
+            for rate in ("fpr", "tpr")
+            for end in ("", "_ci_low", "_ci_high")
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Everything that a run found.
+
+    Attributes:
+        config: the composed config.
+        parts: its components.
+        catalog: the category's images.
+        splits: one a fold.
+        features: of all images.
+        training: the vectors that were fitted.
+        model: what the last fold, or the only one, was fitted to.
+        scores: of the test images, one a fold.
+        localised: the test images' heat maps, None without localisation.
+        seconds_fit: what fitting and scoring took.
+    """
+
+    config: DictConfig
+    parts: Components
+    catalog: pd.DataFrame
+    splits: Sequence[Split]
+    features: StoredFeatures
+    training: Training
+    model: FittedModel
+    scores: Sequence[Scores]
+    localised: Localised | None
+    seconds_fit: float
+
+    @property
+    def images(self) -> DatasetInput:
+        """The images, for the tracking store."""
+        return DatasetInput(
+            name=f"{self.parts.dataset.name}/{self.config.category}",
+            source=os.path.commonpath(list(self.catalog["path"])),
+            digest=self.features.images_digest,
+        )
+
+    def write(self, output: Path) -> dict[str, Any]:
+        """Write config.yaml, scores.csv and metrics.json; return the metrics."""
+        points = working_points(self.parts.threshold, self.scores, self._tested)
+        metrics = {
+            **evaluate_folds(self.scores, seed=self.config.seed),
+            **self._facts(),
+            **(self.localised.metrics if self.localised else {}),
+            **points.metrics,
+        }
+        tables = [self.catalog.iloc[rows] for rows in self._tested]
+        write_results(output, self.config, tables, points.scores, metrics)
+        return metrics
+
+    def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
+        """Draw the figures that are wanted; those of several folds show the images' mean scores.
+
+        Args:
+            output: the folder.
+            metrics: as `write` returns them; they are those of the only fold's scores.
+        """
+        if not self.config.figures:
+            return
+        from gad_bench.figures.run_figures import draw_calibration, draw_figures
+
+        shown, rows = average_folds(self.scores, self._tested)
+        tested = self.catalog.iloc[rows]
+        if len(self.scores) > 1:
+            metrics = evaluate(shown, seed=self.config.seed)
+        draw_figures(output, tested, shown, metrics)
+        draw_calibration(output, self.parts.threshold, self.scores, self._tested)
+        if self.localised:
+            from gad_bench.figures.heat_maps import draw_localisation
+
+            draw_localisation(output, self.localised.maps, shown, self.localised.metrics)
+        blocks = self.features.blocks
+        self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
+
+    @property
+    def _tested(self) -> list[Rows]:
+        return [split.test for split in self.splits]
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "images_train": int(np.median([len(split.train) for split in self.splits])),
+            "images_test": int(np.median([len(split.test) for split in self.splits])),
+            "seconds_extract": self.features.seconds_extract + self.training.seconds_extract,
+            "seconds_fit": self.seconds_fit,
+            "cache_hit": self.features.cache_hit and self.training.cache_hit,
+        }

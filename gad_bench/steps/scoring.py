@@ -1,0 +1,139 @@
+"""From features to scores: one detector per block, their scores combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gad_bench.base.errors import UserError
+from gad_bench.base.process import one_thread
+from gad_bench.data.split import Rows, Split
+from gad_bench.evaluation import HeldOut, Scores
+from gad_bench.features.interface import Features
+from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.steps.training import ROWS_AT_ONCE, Training
+
+
+@one_thread()
+def fit(
+    training: Training, split: Split, detector: Detector, combination: Combination
+) -> FittedModel:
+    """Fit a detector per block, and what else the combination asks for.
+
+    It is asked once, for a fitted image's score: so what nobody needs is neither made nor kept.
+
+    Raises:
+        UserError: a block's features admit no fit; names the block.
+    """
+    blocks = {
+        block: _fit(detector, f"block {block}", training.samples(block, split))
+        for block in training.blocks
+    }
+    rows = training.rows(split)
+    asked: dict[str, Any] = {"fitted_scores": None, "as_one": None}
+
+    def fitted_scores() -> Matrix:
+        asked["fitted_scores"] = _block_scores(blocks, training.blocks, rows)
+        return asked["fitted_scores"]
+
+    def score_as_one() -> Vector:
+        together = _side_by_side(training.blocks)
+        asked["as_one"] = _fit(detector, "all blocks as one vector", Samples(together, rows))
+        return asked["as_one"].score(together[rows[:1]])
+
+    one = _block_scores(blocks, training.blocks, rows[:1])
+    combination.combine(
+        Evidence(scores=one, fitted_scores=fitted_scores, score_as_one=score_as_one)
+    )
+    return FittedModel(blocks=blocks, combination=combination, **asked)
+
+
+@one_thread()
+def score(
+    catalog: pd.DataFrame, features: Mapping[int, Features], model: FittedModel, split: Split
+) -> Scores:
+    """Score the split's test and validation rows.
+
+    Raises:
+        UserError: the combination admits no score of these.
+    """
+    rows = np.concatenate([split.test, split.validation])
+    by_block, combined = score_rows(model, features, rows)
+    return _parted(catalog, split, model, dict(zip(features, by_block.T, strict=True)), combined)
+
+
+def score_rows(
+    model: FittedModel, features: Mapping[int, Features], rows: Rows
+) -> tuple[Matrix, Vector]:
+    """Score some of the images, in memory that does not depend on their number.
+
+    Returns:
+        The blocks' scores [rows, blocks] and the images' [rows].
+    """
+    parts = [
+        model.score({block: values[chosen] for block, values in features.items()})
+        for chosen in _at_once(rows)
+    ]
+    by_block, combined = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return by_block, combined
+
+
+def _parted(
+    catalog: pd.DataFrame,
+    split: Split,
+    model: FittedModel,
+    blocks: Mapping[int, Vector],
+    combined: Vector,
+) -> Scores:
+    """Part the scores of the test rows from those of the validation rows, which follow them."""
+    count = len(split.test)
+    held_out = HeldOut(
+        images=split.validation,
+        blocks={block: values[count:] for block, values in blocks.items()},
+        combined=combined[count:],
+    )
+    dimensions = {block: fitted.dimension for block, fitted in model.blocks.items()}
+    samples = {block: fitted.samples for block, fitted in model.blocks.items()}
+    return Scores(
+        labels=catalog["label"].to_numpy()[split.test],
+        defects=list(catalog["defect"].iloc[split.test]),
+        blocks={block: values[:count] for block, values in blocks.items()},
+        combined=combined[:count],
+        dimensions={block: known for block, known in dimensions.items() if known is not None},
+        samples={block: known for block, known in samples.items() if known is not None},
+        held_out=held_out if len(split.validation) else None,
+    )
+
+
+def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
+    try:
+        return detector.fit(samples)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+
+
+def _block_scores(
+    fitted: Mapping[int, FittedDetector], features: Mapping[int, Features], rows: Rows
+) -> Matrix:
+    """Return the scores of rows [rows, blocks]."""
+    return np.column_stack(
+        [
+            np.concatenate([own.score(features[block][chosen]) for chosen in _at_once(rows)])
+            for block, own in fitted.items()
+        ]
+    )
+
+
+def _at_once(rows: Rows) -> list[Rows]:
+    """Part rows, so that the copies of those that are scored together take little memory."""
+    return [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
+
+
+def _side_by_side(blocks: Mapping[int, Features]) -> Features:
+    """Return all blocks' features as one vector an image [images, dim]."""
+    return np.concatenate(list(blocks.values()), axis=1)

@@ -1,0 +1,101 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import KFold as ReferenceKFold
+
+from gad_bench.base.errors import UserError
+from gad_bench.data.split import CrossValidation, Full, KFold, Split, contaminate, split_catalog
+
+
+@pytest.mark.parametrize("count", [5, 17, 209])
+def test_folds_are_those_of_scikit_learn(count: int) -> None:
+    reference = ReferenceKFold(5, shuffle=True, random_state=0).split(np.zeros(count))
+    for index, (expected_fitted, expected_held_out) in enumerate(reference):
+        ((fitted, held_out),) = KFold(index=index).splits(count)
+        np.testing.assert_array_equal(fitted, expected_fitted)
+        np.testing.assert_array_equal(held_out, expected_held_out)
+
+
+def test_cross_validation_is_every_fold_in_turn() -> None:
+    for index, (fitted, held_out) in enumerate(CrossValidation(seed=3).splits(17)):
+        ((expected_fitted, expected_held_out),) = KFold(index=index, seed=3).splits(17)
+        np.testing.assert_array_equal(fitted, expected_fitted)
+        np.testing.assert_array_equal(held_out, expected_held_out)
+
+
+def test_full_fits_every_image() -> None:
+    ((fitted, held_out),) = Full().splits(7)
+    np.testing.assert_array_equal(fitted, np.arange(7))
+    assert len(held_out) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"index": 5}, "fold.index=5: there is no such fold; fold.n_splits=5 has folds 0 to 4"),
+        ({"index": -1}, "fold.index=-1: there is no such fold"),
+        ({"n_splits": 1}, "fold.n_splits must be at least 2, not 1"),
+    ],
+)
+def test_impossible_folds_are_refused(values: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        KFold(**values)
+
+
+def test_fewer_images_than_folds_are_refused() -> None:
+    with pytest.raises(UserError, match="4 training images cannot make 5 folds"):
+        KFold().splits(4)
+
+
+def test_test_set_is_the_whole_test_folder_in_every_fold() -> None:
+    catalog = pd.DataFrame({"split": ["train"] * 10 + ["test"] * 4, "label": [0] * 12 + [1] * 2})
+    for index in range(5):
+        (split,) = split_catalog(catalog, KFold(index=index), share=0.0, seed=0)
+        np.testing.assert_array_equal(split.test, np.arange(10, 14))
+        assert len(split.train) == 8
+        assert len(split.validation) == 2
+
+
+def test_the_data_sets_own_validation_images_are_held_out_in_every_fold() -> None:
+    parts = ["train"] * 10 + ["validation"] * 3 + ["test"] * 2
+    catalog = pd.DataFrame({"split": parts, "label": [0] * 14 + [1]})
+    for fold in (KFold(index=0), KFold(index=4), Full()):
+        (split,) = split_catalog(catalog, fold, share=0.0, seed=0)
+        assert set(split.train) <= set(range(10))
+        assert {10, 11, 12} <= set(split.validation)
+        np.testing.assert_array_equal(split.test, [13, 14])
+
+
+SPLIT = Split(train=np.arange(40), validation=np.arange(40, 50), test=np.arange(50, 100))
+LABELS = np.array([0] * 70 + [1] * 30)
+
+
+def test_contamination_swaps_good_training_images_for_anomalous_test_images() -> None:
+    mixed = contaminate(SPLIT, LABELS, share=0.25, seed=3)
+    assert len(mixed.train) == 40
+    assert LABELS[mixed.train].sum() == 10
+    assert LABELS[mixed.test].sum() == 20
+    assert not set(mixed.train) & set(mixed.test)
+    np.testing.assert_array_equal(mixed.validation, SPLIT.validation)
+
+
+def test_a_larger_contamination_contains_the_smaller() -> None:
+    small = contaminate(SPLIT, LABELS, share=0.1, seed=3)
+    large = contaminate(SPLIT, LABELS, share=0.5, seed=3)
+    assert set(SPLIT.train) - set(small.train) < set(SPLIT.train) - set(large.train)
+    assert set(small.train) & set(SPLIT.test) < set(large.train) & set(SPLIT.test)
+
+
+def test_contamination_depends_on_the_seed_alone() -> None:
+    first, again, other = (contaminate(SPLIT, LABELS, share=0.25, seed=s) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first.train, again.train)
+    assert set(first.train) != set(other.train)
+
+
+def test_no_contamination_changes_nothing() -> None:
+    assert contaminate(SPLIT, LABELS, share=0.0, seed=0) is SPLIT
+
+
+def test_contamination_that_leaves_no_anomalous_test_image_is_refused() -> None:
+    with pytest.raises(UserError, match=r"leaves none to test on: ask for less than 0\.725"):
+        contaminate(SPLIT, LABELS, share=0.75, seed=0)

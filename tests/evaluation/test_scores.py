@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from gad_bench.base.errors import UserError
+from gad_bench.evaluation import Scores, evaluate
+
+
+def test_every_metric_has_its_name(scores: Scores) -> None:
+    rates = {f"{rate}_sigma_{sigma}_block_2" for rate in ("fpr", "tpr") for sigma in range(1, 9)}
+    assert set(evaluate(scores, seed=0)) == rates | {
+        "auroc",
+        "auroc_ci_low",
+        "auroc_ci_high",
+        "aupr",
+        "auroc_block_2",
+        "aupr_block_2",
+        "auroc_block_5",
+        "aupr_block_5",
+        "auroc_defect_crack",
+        "auroc_defect_dent",
+    }
+
+
+def test_values_are_those_of_scikit_learn(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    assert metrics["auroc"] == pytest.approx(roc_auc_score(scores.labels, scores.combined))
+    assert metrics["aupr"] == pytest.approx(average_precision_score(scores.labels, scores.combined))
+    for block, values in scores.blocks.items():
+        assert metrics[f"auroc_block_{block}"] == pytest.approx(
+            roc_auc_score(scores.labels, values)
+        )
+    assert metrics["auroc_ci_low"] <= metrics["auroc"] <= metrics["auroc_ci_high"]
+
+
+def test_a_defect_is_measured_against_all_good_images(scores: Scores) -> None:
+    dents = [*range(10), *range(15, 20)]
+    expected = roc_auc_score(scores.labels[dents], scores.combined[dents])
+    assert evaluate(scores, seed=0)["auroc_defect_dent"] == pytest.approx(expected)
+
+
+def test_defects_of_any_name_are_all_reported(scores: Scores) -> None:
+    names = ["a+b"] * 5 + ["a_b"] * 2 + ["划痕"] * 2 + ["n/a b"]
+    metrics = evaluate(replace(scores, defects=["good"] * 10 + names), seed=0)
+    found = {key for key in metrics if key.startswith("auroc_defect_")}
+    assert found == {f"auroc_defect_{name}" for name in ("a_b", "a_b_", "划痕", "n/a b")}
+
+
+def test_a_block_without_distances_has_no_rates_at_sigma(scores: Scores) -> None:
+    metrics = evaluate(replace(scores, dimensions={}), seed=0)
+    assert not any("sigma" in key for key in metrics)
+
+
+def test_the_same_seed_gives_the_same_metrics(scores: Scores) -> None:
+    assert evaluate(scores, seed=1) == evaluate(scores, seed=1)
+    assert evaluate(scores, seed=1) != evaluate(scores, seed=2)
+
+
+def test_a_test_set_without_anomalies_is_refused(scores: Scores) -> None:
+    with pytest.raises(UserError, match="the test set has no anomalous image"):
+        evaluate(replace(scores, labels=np.zeros(20, int)), seed=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_are_refused(value: float, scores: Scores) -> None:
+    broken = scores.blocks[5].copy()
+    broken[3] = value
+    with pytest.raises(UserError, match="block 5 is not finite for 1 of 20 test images"):
+        evaluate(replace(scores, blocks={**scores.blocks, 5: broken}), seed=0)
+    with pytest.raises(UserError, match="the combined score is not finite for 20 of 20"):
+        evaluate(replace(scores, combined=np.full(20, value)), seed=0)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from gad_bench.evaluation import Scores, evaluate
+from gad_bench.figures.run_figures import OUTLINE_COLOUR, _thumbnail, draw_figures
+
+NAMES = ["blocks.png", "contact_sheet.png", "curves.png", "histogram.png"]
+
+
+def picture(path: Path, height: int, width: int, value: int = 90) -> str:
+    cv2.imwrite(str(path), np.full((height, width, 3), value, np.uint8))
+    return str(path)
+
+
+@pytest.mark.parametrize("count", [1, 9])
+def test_a_run_leaves_four_figures_whole(count: int, tmp_path: Path) -> None:
+    labels = np.repeat([0, 1], count)
+    values = np.random.default_rng(0).normal(size=2 * count) + 5 * labels
+    tested = pd.DataFrame(
+        {
+            "path": picture(tmp_path / "image.jpg", 300, 200),
+            "defect": np.where(labels, "crack", "good"),
+            "mask": "",
+        },
+        index=range(2 * count),
+    )
+    scores = Scores(
+        labels=labels,
+        defects=list(tested["defect"]),
+        blocks={0: values},
+        combined=values,
+        dimensions={},
+    )
+    output = tmp_path / "output"
+    draw_figures(output, tested, scores, evaluate(scores, seed=0))
+    assert sorted(path.name for path in output.iterdir()) == NAMES
+    assert all(cv2.imread(str(output / name)) is not None for name in NAMES)
+
+
+def test_a_line_runs_round_a_defect_and_leaves_it_to_be_seen(tmp_path: Path) -> None:
+    mask = np.zeros((720, 720), np.uint8)
+    mask[400:420, 200:203] = 255  # thinner than a pixel of the thumbnail
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    image = picture(tmp_path / "image.png", 720, 720)
+    shown = _thumbnail(image, str(tmp_path / "mask.png"))
+    outlined = np.argwhere((shown == OUTLINE_COLOUR).all(axis=2))
+    assert outlined.min(axis=0) == pytest.approx([96, 46], abs=1)
+    assert outlined.max(axis=0) == pytest.approx([109, 54], abs=1)
+    assert (shown[100:105, 50] == 90).all()
+
+
+def test_an_empty_mask_has_no_line(tmp_path: Path) -> None:
+    image = picture(tmp_path / "image.png", 40, 40)
+    mask = picture(tmp_path / "mask.png", 40, 40, value=0)
+    np.testing.assert_array_equal(_thumbnail(image, mask), _thumbnail(image, ""))
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2000), (2000, 2), (1, 1)])
+def test_images_of_any_shape_have_a_thumbnail(height: int, width: int, tmp_path: Path) -> None:
+    shown = _thumbnail(picture(tmp_path / "image.png", height, width), "")
+    assert max(shown.shape[:2]) == 180
+    assert min(shown.shape[:2]) >= 1
