@@ -25,7 +25,7 @@ from gad_bench.data.split import Split, split_catalog
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, score
 from gad_bench.steps.training import obtain_training
 
@@ -64,17 +64,17 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(arguments: argparse.Namespace, covariance: str) -> tuple[DictConfig, Components]:
+def build(arguments: argparse.Namespace, covariance: str) -> tuple[DictConfig, Parts]:
     overrides = [*arguments.overrides, f"covariance={covariance}", "tracking=none"]
     config = compose_config(overrides)
-    return config, Components.build(config)
+    return config, Parts.build(config)
 
 
 def curve(
     catalog: pd.DataFrame,
     source: FeatureSource,
     features: StoredFeatures,
-    parts: Components,
+    parts: Parts,
     seed: int,
 ) -> list[tuple[float, float]]:
     (most,) = split_catalog(catalog, parts.fold, max(SHARES), seed)

@@ -17,7 +17,7 @@ from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.features.extraction import read_square
-from gad_bench.figures.contact_sheet import Panel, draw_contact_sheet
+from gad_bench.figures.contact_sheet import Thumbnail, draw_contact_sheet
 from gad_bench.figures.style import save_picture
 
 SIDE = 256  # pixels
@@ -69,17 +69,17 @@ def draw_sheet(
 
 def _row(
     dataset: Dataset, category: str, augmentation: Augmentation, columns: int, cache_dir: Path
-) -> Iterator[Panel]:
+) -> Iterator[Thumbnail]:
     """Yield panels of images spread over the training set, each in the pass of its column."""
     catalog, limits = dataset.catalog(category), dataset.facts(category)
     training = list(catalog["path"][catalog["split"] == "train"])
     numbers = np.linspace(0, len(training) - 1, columns).round().astype(int)
     paths = [training[number] for number in numbers]
-    yield Panel(read_square(paths[0], SIDE), "as it is", anomalous=False)
+    yield Thumbnail(read_square(paths[0], SIDE), "as it is", anomalous=False)
     for number, digest in enumerate(fingerprint(paths, cache_dir).digests[1:], start=1):
         image = read_square(paths[number], SIDE)
         shown = augmentation.augment(image, digest, number, limits)
-        yield Panel(shown, f"pass {number}", anomalous=False)
+        yield Thumbnail(shown, f"pass {number}", anomalous=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -28,7 +28,7 @@ EXPERIMENT = "gad_bench_evaluate"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class EvaluateRequest:
     """What is to be evaluated; the data set is named by overrides of the config."""
 
     detector: str = option("the folder that a run's save= wrote")
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own = [one for one in given if one not in overrides]
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stdout)
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    return run_command(Request, lambda request: evaluate(request, overrides), USAGE, own)
+    return run_command(EvaluateRequest, lambda request: evaluate(request, overrides), USAGE, own)
 
 
-def evaluate(request: Request, overrides: Sequence[str]) -> int:
+def evaluate(request: EvaluateRequest, overrides: Sequence[str]) -> int:
     """Evaluate the detector on each category that is named.
 
     Raises:
@@ -70,10 +70,10 @@ def evaluate(request: Request, overrides: Sequence[str]) -> int:
         rest.append(f"tracking.experiment={EXPERIMENT}")
     configs = [compose_config([*rest, f"category={name}"]) for name in chosen]
 
-    from gad_bench.deploy.detector import Detector
+    from gad_bench.deploy.detector import SavedDetector
     from gad_bench.deploy.evaluation import evaluate_detector
 
-    detector = Detector.load(
+    detector = SavedDetector.load(
         request.detector,
         weights=request.weights,
         device=configs[0].device,

@@ -12,7 +12,7 @@ from gad_bench.base.command import DONE, names, option, run_command
 from gad_bench.base.errors import UserError
 
 if TYPE_CHECKING:
-    from gad_bench.deploy.detector import Detector
+    from gad_bench.deploy.detector import SavedDetector
 
 USAGE = """
 Export a saved detector as one graph, from pixels to scores, and check that it scores the same.
@@ -27,7 +27,7 @@ SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ExportRequest:
     """What is to be exported."""
 
     detector: str = option("the folder that a run's save= wrote")
@@ -42,10 +42,10 @@ class Request:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command and return the exit status."""
     chosen = sys.argv[1:] if arguments is None else arguments
-    return run_command(Request, export, USAGE, chosen)
+    return run_command(ExportRequest, export, USAGE, chosen)
 
 
-def export(request: Request) -> int:
+def export(request: ExportRequest) -> int:
     """Write the graph and check it.
 
     Raises:
@@ -60,7 +60,7 @@ def export(request: Request) -> int:
 
     from gad_bench.deploy import exporting
 
-    writers: dict[str, Callable[[Detector, Path], None]] = {
+    writers: dict[str, Callable[[SavedDetector, Path], None]] = {
         "onnx": exporting.write_onnx,
         "openvino": exporting.write_openvino,
     }
@@ -70,10 +70,10 @@ def export(request: Request) -> int:
     return DONE
 
 
-def _load(request: Request) -> Detector:
-    from gad_bench.deploy.detector import Detector
+def _load(request: ExportRequest) -> SavedDetector:
+    from gad_bench.deploy.detector import SavedDetector
 
-    return Detector.load(request.detector, weights=request.weights, trust=names(request.trust))
+    return SavedDetector.load(request.detector, weights=request.weights, trust=names(request.trust))
 
 
 if __name__ == "__main__":

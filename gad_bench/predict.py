@@ -21,7 +21,7 @@ SCORES, HEAT_MAPS = "scores.csv", "heat_maps"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class PredictRequest:
     """What is to be scored, and how."""
 
     detector: str = option("the folder that a run's save= wrote")
@@ -37,10 +37,10 @@ class Request:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out the command and return the exit status."""
     chosen = sys.argv[1:] if arguments is None else arguments
-    return run_command(Request, predict, USAGE, chosen)
+    return run_command(PredictRequest, predict, USAGE, chosen)
 
 
-def predict(request: Request) -> int:
+def predict(request: PredictRequest) -> int:
     """Score what is asked for, write the results and tell of them.
 
     Raises:
@@ -51,9 +51,9 @@ def predict(request: Request) -> int:
     paths = find_images(request.images)
 
     from gad_bench.base.files import write_text
-    from gad_bench.deploy.detector import Detector
+    from gad_bench.deploy.detector import SavedDetector
 
-    detector = Detector.load(
+    detector = SavedDetector.load(
         request.detector,
         weights=request.weights,
         device=request.device,

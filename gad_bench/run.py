@@ -13,8 +13,8 @@ from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.localising import localise
-from gad_bench.steps.parts import Components
-from gad_bench.steps.results import Outcome, announce, announce_restored, point_the_way
+from gad_bench.steps.parts import Parts
+from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
 from gad_bench.steps.scoring import fit, score
 from gad_bench.steps.training import obtain_training
 
@@ -35,7 +35,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         UserError: the config asks for something impossible.
     """
     check(config)
-    parts = Components.build(config)
+    parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
@@ -67,7 +67,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         localised = localise(config, parts, catalog, splits[0], source.reader(images))
         if localised:
             watch.lap("localisation")
-        outcome = Outcome(
+        results = Results(
             config=config,
             parts=parts,
             catalog=catalog,
@@ -79,15 +79,15 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             localised=localised,
             seconds_fit=watch.seconds["fit"],
         )
-        metrics = outcome.write(output)
+        metrics = results.write(output)
         watch.lap("metrics")
-        outcome.draw(output, metrics)
+        results.draw(output, metrics)
         watch.lap("figures")
         if config.save:
             fitted = Fitted(model, scores[0], localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
-        tracked.log(metrics, outcome.images, output)
+        tracked.log(metrics, results.images, output)
         watch.lap("record")
     announce(description.name, metrics)
     if sweep is None:
@@ -95,7 +95,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     return float(metrics["auroc"])
 
 
-def _libraries(config: DictConfig, parts: Components) -> list[str]:
+def _libraries(config: DictConfig, parts: Parts) -> list[str]:
     """Return what a run on stored features uses beside the components' own modules."""
     figures = ["gad_bench.figures.run_figures"] if config.figures else []
     always = ("filelock", "safetensors.numpy", "scipy.linalg", "scipy.special", "threadpoolctl")

@@ -23,7 +23,7 @@ from torch import nn
 
 from gad_bench.config import compose_config
 from gad_bench.features.source import FeatureSource
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 B4_MODULES = ["bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2"]
@@ -312,7 +312,7 @@ THRESHOLDS = [*DEMO, "tracking=none", "threshold.fpr=0.2", "blocks.indices=[1]"]
 def held_out_scores(shared_cache: Path, fold: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return scikit-learn's distances of a fold's held-out and of all test images."""
     config = compose_config([*DEMO, f"cache_dir={shared_cache}", "blocks.indices=[1]"])
-    parts = Components.build(config)
+    parts = Parts.build(config)
     catalog = parts.dataset.catalog(config.category)
     source = FeatureSource(
         backbone=parts.backbone,

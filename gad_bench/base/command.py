@@ -24,7 +24,7 @@ LAUNCHERS_PACKAGES = ("joblib", "ray", "submitit")
 """Whose errors are a launcher's own, as when one of its processes was killed."""
 HELP = "help"  # of a field's metadata
 
-Request = TypeVar("Request")
+Keys = TypeVar("Keys")
 
 
 def run_told(command: Callable[[], int]) -> int:
@@ -79,7 +79,7 @@ def option(help_text: str, default: Any = dataclasses.MISSING) -> Any:  # noqa: 
 
 
 def run_command(
-    kind: type[Request], command: Callable[[Request], int], usage: str, arguments: Sequence[str]
+    kind: type[Keys], command: Callable[[Keys], int], usage: str, arguments: Sequence[str]
 ) -> int:
     """Carry out a command and return the exit status: 0, 1 where it failed, 2 for bad input.
 
@@ -95,7 +95,7 @@ def run_command(
     return run_told(lambda: command(parse(kind, arguments)))
 
 
-def parse(kind: type[Request], arguments: Sequence[str]) -> Request:
+def parse(kind: type[Keys], arguments: Sequence[str]) -> Keys:
     """Return what KEY=VALUE arguments ask for.
 
     Raises:
@@ -111,7 +111,7 @@ def parse(kind: type[Request], arguments: Sequence[str]) -> Request:
         missing = [str(key) for key in OmegaConf.missing_keys(merged)]
         if missing:
             raise UserError(f"{missing[0]}= is missing: --help lists what there is")
-        return cast("Request", OmegaConf.to_object(merged))
+        return cast("Keys", OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
 

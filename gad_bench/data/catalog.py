@@ -16,8 +16,8 @@ from gad_bench.data.images import mask_files, read_image, read_mask
 
 GOOD = "good"
 
-Split = Literal["train", "validation", "test"]
-SPLITS = get_args(Split)
+Subset = Literal["train", "validation", "test"]
+SUBSETS = get_args(Subset)
 
 
 class ImageRow(NamedTuple):
@@ -25,7 +25,7 @@ class ImageRow(NamedTuple):
 
     path: str  # absolute
     category: str
-    split: Split
+    split: Subset
     label: int  # 0 good, 1 anomalous
     defect: str  # the defect's name, or "good"
     mask: str  # absolute path of the defect's mask, or of a folder of them, or "" for none
@@ -98,7 +98,7 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
         UserError: training images, good or anomalous test images are missing, an image to learn
             from is anomalous, or a mask doesn't fit its image.
     """
-    ordered = sorted(rows, key=lambda row: (SPLITS.index(row.split), row.path))
+    ordered = sorted(rows, key=lambda row: (SUBSETS.index(row.split), row.path))
     test_labels = {row.label for row in ordered if row.split == "test"}
     if not ordered or ordered[0].split != "train":
         raise UserError(f"{source} has no training images")

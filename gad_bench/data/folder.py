@@ -19,7 +19,7 @@ from gad_bench.data.catalog import (
 )
 from gad_bench.data.folders import data_root, list_folders
 from gad_bench.data.layouts import PlainFolders, mvtec_rows
-from gad_bench.data.table import Table
+from gad_bench.data.table import ImageList
 
 HINT = "set dataset.root=PATH to a folder of images, or dataset.csv=FILE to a list of them"
 
@@ -109,5 +109,5 @@ class Folder:
         return {folder.name: folder for folder in folders}
 
 
-def _table(file: Path) -> Table:
-    return Table(file=file, folder=file.parent, columns={})
+def _table(file: Path) -> ImageList:
+    return ImageList(file=file, folder=file.parent, columns={})

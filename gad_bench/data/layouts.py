@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from gad_bench.base.errors import UserError
-from gad_bench.data.catalog import GOOD, ImageRow, Split
+from gad_bench.data.catalog import GOOD, ImageRow, Subset
 from gad_bench.data.category_folders import CategoryFolders
 from gad_bench.data.folders import list_folders, list_images, require_images
 from gad_bench.data.images import is_black
@@ -126,7 +126,7 @@ class PlainFolders:
         images = self._images(folder / self.good)
         held = _draw(len(images), self.test_share, self.seed)
         for number, image in enumerate(images):
-            split: Split = "test" if number in held else "train"
+            split: Subset = "test" if number in held else "train"
             yield ImageRow(str(image), category, split, 0, GOOD, "")
         for defect, name in self.bad.items():
             for image in self._images(folder / name):

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.data.catalog import SPLITS
+from gad_bench.data.catalog import SUBSETS
 
 Rows = NDArray[np.intp]
 
@@ -129,7 +129,7 @@ def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) ->
     Raises:
         UserError: the fold or the contamination asks for more images than there are.
     """
-    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SPLITS)
+    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
     labels = catalog["label"].to_numpy()
     splits = [
         Split(train[fitted], np.concatenate([train[held_out], validation]), test)

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gad_bench.base.errors import UserError
-from gad_bench.data.catalog import GOOD, ImageRow, Split
+from gad_bench.data.catalog import GOOD, ImageRow, Subset
 from gad_bench.data.category_folders import CategoryFolders
 
 REQUIRED = ("path", "label", "split")
 OPTIONAL = ("category", "defect", "mask")
 LABELS = {"0": 0, "good": 0, "normal": 0, "1": 1, "bad": 1, "anomaly": 1, "anomalous": 1}
-SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
+SUBSETS: dict[str, Subset] = {"train": "train", "validation": "validation", "test": "test"}
 UNNAMED_DEFECT = "anomalous"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class ImageList:
     """A CSV file, its columns' own names, and the folder that its paths start from."""
 
     file: Path
@@ -94,7 +94,7 @@ class Listed(CategoryFolders):
     def rows(self, folder: Path, category: str) -> Iterator[ImageRow]:
         """Yield the images that the file lists for a category."""
         root = folder.parent
-        return Table(file=root / self.table, folder=root, columns=self.columns).rows(category)
+        return ImageList(file=root / self.table, folder=root, columns=self.columns).rows(category)
 
 
 Choice = TypeVar("Choice")
@@ -104,7 +104,7 @@ Choice = TypeVar("Choice")
 class _Line:
     """One line of the table, and where it stands."""
 
-    table: Table
+    table: ImageList
     number: int
     record: dict[str, Any]
 
@@ -112,7 +112,7 @@ class _Line:
         if not self.text("path"):
             raise self.error("path is empty")
         label = self._choice("label", LABELS)
-        split = self._choice("split", SPLITS)
+        split = self._choice("split", SUBSETS)
         defect, mask = self.text("defect"), self.text("mask")
         if label == 0 and (mask or defect not in ("", GOOD)):
             raise self.error("a good image has no defect and no mask")

@@ -86,7 +86,7 @@ class Predictions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detector:
+class SavedDetector:
     """A fitted detector, as `save=FOLDER` wrote it.
 
     Attributes:
@@ -110,7 +110,7 @@ class Detector:
         device: str = "auto",
         batch_size: int = 16,
         trust: Sequence[str] = (),
-    ) -> Detector:
+    ) -> SavedDetector:
         """Load a detector and check that it scores as it did when it was saved.
 
         Args:

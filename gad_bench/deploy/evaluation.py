@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.base.process import Stopwatch
 from gad_bench.config import build, check
 from gad_bench.data.catalog import Dataset
-from gad_bench.deploy.detector import Detector
+from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.working_points import measured_rates
@@ -43,7 +43,7 @@ def adopt(config: DictConfig, folder: Path) -> DictConfig:
 
 
 def evaluate_detector(
-    detector: Detector, folder: Path, config: DictConfig, output: Path, images: str
+    detector: SavedDetector, folder: Path, config: DictConfig, output: Path, images: str
 ) -> float:
     """Score a category's images, leave the files of a run and record them as one.
 
@@ -98,7 +98,7 @@ def evaluate_detector(
     return float(metrics["auroc"])
 
 
-def _describe(detector: Detector, config: DictConfig, about: Mapping[str, str]) -> Description:
+def _describe(detector: SavedDetector, config: DictConfig, about: Mapping[str, str]) -> Description:
     fitted = detector.about
     tags = {
         **{key: value for key, value in about.items() if not key.startswith("version.")},
@@ -111,7 +111,7 @@ def _describe(detector: Detector, config: DictConfig, about: Mapping[str, str]) 
     return Description(name=name, params=flatten(config), tags=tags)
 
 
-def _source(detector: Detector, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
+def _source(detector: SavedDetector, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
     return FeatureSource(
         backbone=detector.scorer.backbone,
         blocks=Blocks(indices=list(detector.scorer.model.blocks)),
@@ -124,7 +124,9 @@ def _source(detector: Detector, config: DictConfig, about: Mapping[str, str]) ->
     )
 
 
-def _score(detector: Detector, tested: pd.DataFrame, features: dict[int, np.ndarray]) -> Scores:
+def _score(
+    detector: SavedDetector, tested: pd.DataFrame, features: dict[int, np.ndarray]
+) -> Scores:
     model = detector.scorer.model
     blocks, combined = score_rows(model, features, np.arange(len(tested)))
     laws = detector.scorer.rule.laws

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import whole_file
 from gad_bench.data.folders import find_images
-from gad_bench.deploy.detector import Detector
+from gad_bench.deploy.detector import SavedDetector
 from gad_bench.features.extraction import read_square
 from gad_bench.features.interface import Pixels
 
@@ -28,7 +28,7 @@ INPUT, OUTPUTS = "image", ("score", "blocks")
 NEEDED = ("onnx", "onnxscript")
 
 
-def write_onnx(detector: Detector, output: Path) -> None:
+def write_onnx(detector: SavedDetector, output: Path) -> None:
     """Write the graph as ONNX, in one file, for batches of any size.
 
     Raises:
@@ -61,7 +61,7 @@ def write_onnx(detector: Detector, output: Path) -> None:
         program.save(file)
 
 
-def write_openvino(detector: Detector, output: Path) -> None:
+def write_openvino(detector: SavedDetector, output: Path) -> None:
     """Write the graph as OpenVINO's .xml and .bin, in full precision, for single images.
 
     Raises:
@@ -88,7 +88,7 @@ def write_openvino(detector: Detector, output: Path) -> None:
 
 
 def check(
-    detector: Detector, output: Path, images: str | None, tolerance: float
+    detector: SavedDetector, output: Path, images: str | None, tolerance: float
 ) -> tuple[float, int]:
     """Compare a graph's scores with its detector's.
 
@@ -138,7 +138,7 @@ def run_graph(file: Path, pixels: Pixels) -> tuple[NDArray[np.float64], NDArray[
     return scores, blocks
 
 
-def _pixels(detector: Detector, images: str | None) -> Pixels:
+def _pixels(detector: SavedDetector, images: str | None) -> Pixels:
     size = detector.scorer.backbone.image_size()
     if images is None:
         shape = (NOISE_IMAGES, size, size, 3)
@@ -146,7 +146,7 @@ def _pixels(detector: Detector, images: str | None) -> Pixels:
     return np.stack([read_square(path, size) for path in find_images(images)])
 
 
-def _facts(detector: Detector) -> dict[str, str]:
+def _facts(detector: SavedDetector) -> dict[str, str]:
     """Return what the graph's user wants to know, as text."""
     rule = detector.scorer.rule
     facts = {key: detector.about[key] for key in ("key", "dataset", "category", "backbone")}
@@ -157,7 +157,7 @@ def _facts(detector: Detector) -> dict[str, str]:
     }
 
 
-def _blank(detector: Detector, batch: int) -> Tensor:
+def _blank(detector: SavedDetector, batch: int) -> Tensor:
     import torch
 
     size = detector.scorer.backbone.image_size()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.detector import Detector
+from gad_bench.deploy.detector import SavedDetector
 from gad_bench.gaussian import combination as combinations
 from gad_bench.gaussian import metric as metrics
 from gad_bench.gaussian import projection as projections
@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 class DetectorGraph(nn.Module):
     """From uint8 [B, S, S, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: SavedDetector) -> None:
         super().__init__()
         model = detector.scorer.model
         self.wanted = list(model.blocks)

@@ -15,7 +15,7 @@ from gad_bench.evaluation.thresholds import (
     DistanceLaw,
     sigma_threshold,
 )
-from gad_bench.gaussian.detector import FittedDetector
+from gad_bench.gaussian.detector import FittedBlock
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Vector
 
@@ -87,7 +87,7 @@ def decision_rule(
 
 
 def _gaussian(model: FittedModel, fpr: float) -> float | None:
-    def limit(fitted: FittedDetector | None) -> float | None:
+    def limit(fitted: FittedBlock | None) -> float | None:
         law = _law(fitted)
         return law.threshold(fpr) if law else None
 
@@ -95,7 +95,7 @@ def _gaussian(model: FittedModel, fpr: float) -> float | None:
     return model.combine_thresholds(blocks, limit(model.as_one))
 
 
-def _law(fitted: FittedDetector | None) -> DistanceLaw | None:
+def _law(fitted: FittedBlock | None) -> DistanceLaw | None:
     if fitted is None or fitted.dimension is None:
         return None
     return DistanceLaw(dimension=fitted.dimension, samples=fitted.samples)

@@ -22,7 +22,7 @@ from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.localising import Localised
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def save_folder(config: DictConfig) -> Path:
 
 def save_detector(
     config: DictConfig,
-    parts: Components,
+    parts: Parts,
     source: FeatureSource,
     fitted: Fitted,
     about: Mapping[str, str],

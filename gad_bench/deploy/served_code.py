@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from gad_bench.deploy.detector import Detector
+from gad_bench.deploy.detector import SavedDetector
 
 BLANK = np.zeros((8, 8, 3), np.uint8)
 
@@ -19,7 +19,7 @@ class DetectorModel(PythonModel):
 
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - MLflow's
         """Load the detector that lies with the model."""
-        self.detector = Detector.load(context.artifacts["detector"])
+        self.detector = SavedDetector.load(context.artifacts["detector"])
         self.detector.predict(
             BLANK, heat_maps=False
         )  # compiles the backbone, so that no request waits for it

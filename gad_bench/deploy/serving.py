@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from gad_bench.deploy.detector import Detector
+from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import weights_beside
 from gad_bench.tracking import ServedModel
 
@@ -34,7 +34,7 @@ def served_model(folder: Path) -> Iterator[ServedModel]:
     with tempfile.TemporaryDirectory() as place:
         staged = Path(place) / NAME
         shutil.copytree(folder, staged)
-        detector = Detector.load(folder)
+        detector = SavedDetector.load(folder)
         _copy_weights(detector, staged)
         yield ServedModel(
             name=NAME,
@@ -48,7 +48,7 @@ def served_model(folder: Path) -> Iterator[ServedModel]:
         )
 
 
-def _outputs(detector: Detector) -> dict[str, str]:
+def _outputs(detector: SavedDetector) -> dict[str, str]:
     """Return the types of the columns that come out, a row an image."""
     rule = detector.scorer.rule
     columns = {f"block_{block}": "double" for block in detector.scorer.model.blocks}
@@ -60,7 +60,7 @@ def _outputs(detector: Detector) -> dict[str, str]:
     return columns
 
 
-def _copy_weights(detector: Detector, staged: Path) -> None:
+def _copy_weights(detector: SavedDetector, staged: Path) -> None:
     find = getattr(detector.scorer.backbone, "weights_file", None)
     file: Path | None = find() if find else None
     if file is not None and weights_beside(staged) is None:

@@ -28,7 +28,7 @@ OUTLINE = 9  # across a defect of one pixel
 OUTLINE_COLOUR = (0, 255, 255)
 
 
-class Panel(NamedTuple):
+class Thumbnail(NamedTuple):
     """One image of the contact sheet."""
 
     picture: NDArray[np.uint8]  # [height, width, 3] RGB
@@ -37,7 +37,7 @@ class Panel(NamedTuple):
     score: str = ""
 
 
-def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> NDArray[np.uint8]:
+def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.uint8]:
     """Draw rows of images, each row with its name.
 
     Returns:
@@ -53,9 +53,9 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Panel]]) -> NDArray[np.uint8]
     return np.asarray(sheet)
 
 
-def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Panel]]:
+def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Thumbnail]]:
     """Return the highest and the lowest scored images of either kind."""
-    panel = partial(_panel, tested, scores)
+    panel = partial(_thumbnail_of, tested, scores)
     rows = {}
     with ThreadPoolExecutor() as pool:
         for label, kind in ((0, "good"), (1, "anomalous")):
@@ -66,8 +66,8 @@ def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Panel]]:
     return rows
 
 
-def _panel(tested: pd.DataFrame, scores: Scores, row: int) -> Panel:
-    return Panel(
+def _thumbnail_of(tested: pd.DataFrame, scores: Scores, row: int) -> Thumbnail:
+    return Thumbnail(
         picture=_thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row]),
         title=tested["defect"].iloc[row],
         score=f"  {scores.combined[row]:#.3g}",
@@ -97,7 +97,7 @@ def _name(sheet: Image.Image, name: str, top: int) -> None:
     sheet.paste(turned, ((NAME - turned.width) // 2, top + (SIDE - turned.height) // 2))
 
 
-def _place(sheet: Image.Image, panel: Panel, left: int, top: int) -> None:
+def _place(sheet: Image.Image, panel: Thumbnail, left: int, top: int) -> None:
     """Draw an image in the middle of its place, its title above it."""
     picture = shrink(panel.picture, SIDE)
     height, width = picture.shape[:2]

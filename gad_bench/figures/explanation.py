@@ -18,7 +18,7 @@ from gad_bench.data.split import Rows
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.interface import Features
-from gad_bench.gaussian import FittedDetector
+from gad_bench.gaussian import FittedBlock
 from gad_bench.gaussian.components import Contributions, contributions
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Explanation(Protocol):
         features: Mapping[int, Features],
         rows: Rows,
         scores: Scores,
-        fitted: Mapping[int, FittedDetector],
+        fitted: Mapping[int, FittedBlock],
     ) -> None:
         """Leave figures in a folder.
 
@@ -82,7 +82,7 @@ class ComponentExplanation:
         features: Mapping[int, Features],
         rows: Rows,
         scores: Scores,
-        fitted: Mapping[int, FittedDetector],
+        fitted: Mapping[int, FittedBlock],
     ) -> None:
         """Explain the test images' scores; see `Explanation`."""
         from gad_bench.figures.explanation_panels import draw_cases, draw_ranks

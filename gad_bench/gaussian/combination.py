@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
 from gad_bench.base.errors import UserError
 from gad_bench.gaussian.statistics import Matrix, Vector
+
+Need = Literal["fitted_scores", "as_one"]
+"""What costs a fit or a pass more: fitted images' scores, or a detector of all blocks as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,13 @@ class Evidence:
 
 
 class Combination(Protocol):
-    """A map from what the blocks say of images to one score."""
+    """A map from what the blocks say of images to one score.
+
+    Attributes:
+        needs: what it asks of the evidence beside the blocks' scores.
+    """
+
+    needs: ClassVar[tuple[Need, ...]]
 
     def combine(self, evidence: Evidence) -> Vector:
         """Return the images' score [images].
@@ -42,6 +51,8 @@ class Combination(Protocol):
 class Mean:
     """The mean over blocks: the paper's."""
 
+    needs: ClassVar[tuple[Need, ...]] = ()
+
     def combine(self, evidence: Evidence) -> Vector:
         """Return the mean [images]."""
         return evidence.scores.mean(axis=1)
@@ -50,6 +61,8 @@ class Mean:
 @dataclass(frozen=True, kw_only=True)
 class SumOfSquares:
     """The root of the sum of squared distances: that of one Gaussian with independent blocks."""
+
+    needs: ClassVar[tuple[Need, ...]] = ()
 
     def combine(self, evidence: Evidence) -> Vector:
         """Return the distance [images].
@@ -69,6 +82,8 @@ class SumOfSquares:
 class Maximum:
     """The highest block's score."""
 
+    needs: ClassVar[tuple[Need, ...]] = ()
+
     def combine(self, evidence: Evidence) -> Vector:
         """Return the maximum [images]."""
         highest: Vector = evidence.scores.max(axis=1)
@@ -78,6 +93,8 @@ class Maximum:
 @dataclass(frozen=True, kw_only=True)
 class StandardisedMean:
     """The mean over blocks of scores less their mean, by their deviation over fitted images."""
+
+    needs: ClassVar[tuple[Need, ...]] = ("fitted_scores",)
 
     def combine(self, evidence: Evidence) -> Vector:
         """Return the mean [images].
@@ -99,6 +116,8 @@ class StandardisedMean:
 @dataclass(frozen=True, kw_only=True)
 class Concatenated:
     """One detector on all blocks' features as one vector; the blocks' own scores stay."""
+
+    needs: ClassVar[tuple[Need, ...]] = ("as_one",)
 
     def combine(self, evidence: Evidence) -> Vector:
         """Return that detector's score [images]."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gad_bench.gaussian.detector import FittedDetector, FittedMetric
+from gad_bench.gaussian.detector import FittedBlock, FittedMetric
 from gad_bench.gaussian.metric import (
     Metric,
     Projected,
@@ -35,7 +35,7 @@ class Contributions:
     squared: Matrix
 
 
-def contributions(fitted: FittedDetector, features: ArrayLike) -> Contributions | None:
+def contributions(fitted: FittedBlock, features: ArrayLike) -> Contributions | None:
     """Split the squared distance of vectors [vectors, dim]; None where it is no Mahalanobis one."""
     if not isinstance(fitted, FittedMetric):
         return None

@@ -18,7 +18,7 @@ from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
 
 
-class FittedDetector(Protocol):
+class FittedBlock(Protocol):
     """A detector that knows what is normal."""
 
     @property
@@ -36,7 +36,7 @@ class FittedDetector(Protocol):
 class Detector(Protocol):
     """A way to learn what is normal."""
 
-    def fit(self, samples: Samples) -> FittedDetector:
+    def fit(self, samples: Samples) -> FittedBlock:
         """Learn from normal samples."""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.gaussian.combination import Combination, Evidence
-from gad_bench.gaussian.detector import FittedDetector
+from gad_bench.gaussian.detector import FittedBlock
 from gad_bench.gaussian.statistics import Matrix, Vector
 
 
@@ -27,10 +27,10 @@ class FittedModel:
         as_one: the detector of all blocks' features as one vector, where it asks for that.
     """
 
-    blocks: Mapping[int, FittedDetector]
+    blocks: Mapping[int, FittedBlock]
     combination: Combination
     fitted_scores: Matrix | None
-    as_one: FittedDetector | None
+    as_one: FittedBlock | None
 
     def score(self, features: Mapping[int, NDArray[Any]]) -> tuple[Matrix, Vector]:
         """Score vectors [images, D_i] by block.

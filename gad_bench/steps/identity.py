@@ -20,7 +20,7 @@ from gad_bench.data.images import mask_files
 from gad_bench.data.split import Fold, Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.patches.heat_maps import NoLocalisation
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY, Description
 
 PACKAGES = (
@@ -115,7 +115,7 @@ MODEL = (
 
 def result_key(
     config: DictConfig,
-    parts: Components,
+    parts: Parts,
     catalog: pd.DataFrame,
     splits: Sequence[Split],
     source: FeatureSource,
@@ -147,7 +147,7 @@ def result_key(
     return json_digest(facts)
 
 
-def _masks(parts: Components, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
+def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
     if isinstance(parts.localisation, NoLocalisation):
         return []

@@ -17,7 +17,7 @@ from gad_bench.evaluation.pixels import pixel_metrics
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation
 from gad_bench.patches.truth import MaskedMaps
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Localised:
 
 def localise(
     config: DictConfig,
-    parts: Components,
+    parts: Parts,
     catalog: pd.DataFrame,
     split: Split,
     reader: Callable[[int], Image],

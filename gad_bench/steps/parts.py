@@ -25,7 +25,7 @@ from gad_bench.tracking import Tracker
 
 
 @dataclass(frozen=True, kw_only=True)
-class Components:
+class Parts:
     """One object a group, ready to use."""
 
     dataset: Dataset
@@ -43,7 +43,7 @@ class Components:
     tracking: Tracker
 
     @classmethod
-    def build(cls, config: DictConfig) -> Components:
+    def build(cls, config: DictConfig) -> Parts:
         """Build every part, so that what is impossible is refused before anything runs.
 
         Raises:

@@ -22,7 +22,7 @@ from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.localising import Localised
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 from gad_bench.steps.training import Training
 from gad_bench.tracking import DatasetInput
 
@@ -116,7 +116,7 @@ def _announce_rates(metrics: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Results:
     """Everything that a run found.
 
     Attributes:
@@ -133,7 +133,7 @@ class Outcome:
     """
 
     config: DictConfig
-    parts: Components
+    parts: Parts
     catalog: pd.DataFrame
     splits: Sequence[Split]
     features: StoredFeatures

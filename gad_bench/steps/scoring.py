@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from gad_bench.base.process import one_thread
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import HeldOut, Scores
 from gad_bench.features.interface import Features
-from gad_bench.gaussian import Combination, Detector, Evidence, FittedDetector, Samples
+from gad_bench.gaussian import Combination, Detector, FittedBlock, Samples
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.steps.training import ROWS_AT_ONCE, Training
@@ -23,9 +22,7 @@ from gad_bench.steps.training import ROWS_AT_ONCE, Training
 def fit(
     training: Training, split: Split, detector: Detector, combination: Combination
 ) -> FittedModel:
-    """Fit a detector per block, and what else the combination asks for.
-
-    It is asked once, for a fitted image's score: so what nobody needs is neither made nor kept.
+    """Fit a detector per block, and what else the combination says that it needs.
 
     Raises:
         UserError: a block's features admit no fit; names the block.
@@ -35,22 +32,15 @@ def fit(
         for block in training.blocks
     }
     rows = training.rows(split)
-    asked: dict[str, Any] = {"fitted_scores": None, "as_one": None}
-
-    def fitted_scores() -> Matrix:
-        asked["fitted_scores"] = _block_scores(blocks, training.blocks, rows)
-        return asked["fitted_scores"]
-
-    def score_as_one() -> Vector:
-        together = _side_by_side(training.blocks)
-        asked["as_one"] = _fit(detector, "all blocks as one vector", Samples(together, rows))
-        return asked["as_one"].score(together[rows[:1]])
-
-    one = _block_scores(blocks, training.blocks, rows[:1])
-    combination.combine(
-        Evidence(scores=one, fitted_scores=fitted_scores, score_as_one=score_as_one)
+    fitted_scores, as_one = None, None
+    if "fitted_scores" in combination.needs:
+        fitted_scores = _block_scores(blocks, training.blocks, rows)
+    if "as_one" in combination.needs:
+        together = Samples(_side_by_side(training.blocks), rows)
+        as_one = _fit(detector, "all blocks as one vector", together)
+    return FittedModel(
+        blocks=blocks, combination=combination, fitted_scores=fitted_scores, as_one=as_one
     )
-    return FittedModel(blocks=blocks, combination=combination, **asked)
 
 
 @one_thread()
@@ -110,7 +100,7 @@ def _parted(
     )
 
 
-def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
+def _fit(detector: Detector, name: str, samples: Samples) -> FittedBlock:
     try:
         return detector.fit(samples)
     except UserError as error:
@@ -118,7 +108,7 @@ def _fit(detector: Detector, name: str, samples: Samples) -> FittedDetector:
 
 
 def _block_scores(
-    fitted: Mapping[int, FittedDetector], features: Mapping[int, Features], rows: Rows
+    fitted: Mapping[int, FittedBlock], features: Mapping[int, Features], rows: Rows
 ) -> Matrix:
     """Return the scores of rows [rows, blocks]."""
     return np.column_stack(

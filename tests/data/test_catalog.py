@@ -8,7 +8,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from gad_bench.base.errors import UserError
-from gad_bench.data.catalog import CategoryFacts, ImageRow, Split, category_facts, make_catalog
+from gad_bench.data.catalog import CategoryFacts, ImageRow, Subset, category_facts, make_catalog
 
 SHARED = {
     "kind": "object",
@@ -21,7 +21,7 @@ SHARED = {
 }
 
 
-def row(path: str, split: Split = "train", label: int = 0, mask: str = "") -> ImageRow:
+def row(path: str, split: Subset = "train", label: int = 0, mask: str = "") -> ImageRow:
     return ImageRow(path, "nut", split, label, "crack" if label else "good", mask)
 
 
@@ -51,7 +51,7 @@ def test_each_part_must_have_images(missing: int, message: str) -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_an_anomalous_image_to_learn_from_is_refused(split: Split) -> None:
+def test_an_anomalous_image_to_learn_from_is_refused(split: Subset) -> None:
     with pytest.raises(UserError, match="nut: only test images may be anomalous, not d"):
         make_catalog([*SOUND, row("d", split, 1)], "nut")
 

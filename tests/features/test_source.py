@@ -17,11 +17,11 @@ from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation import PaperAugmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import fingerprint
-from gad_bench.features import extraction, obtain
+from gad_bench.features import extraction
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.runtime import TorchRuntime
-from gad_bench.features.source import FeatureSource
+from gad_bench.features.source import FeatureSource, _read_once
 
 COUNT = 10
 BANK = FilterBank(input_size=64, octaves=2)
@@ -71,7 +71,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         return read_image(path)
 
     monkeypatch.setattr(extraction, "read_image", counted)
-    obtain._read_once.cache_clear()
+    _read_once.cache_clear()
     return counts
 
 
@@ -232,7 +232,7 @@ class TestAugmented:
         with pytest.raises(UserError, match="interrupted"):
             source.augmented(paths, PAPER, FREE)
         monkeypatch.setattr(PaperAugmentation, "augment", augment)
-        obtain._read_once.cache_clear()
+        _read_once.cache_clear()
         read.clear()
         found = source.augmented(paths, PAPER, FREE).blocks
         assert set(read) == {"6.png", "7.png", "8.png", "9.png"}  # two shards of 64 were finished

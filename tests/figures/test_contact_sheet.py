@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from gad_bench.figures.contact_sheet import CELL, NAME, SIDE, TITLE, Panel, draw_contact_sheet
+from gad_bench.figures.contact_sheet import CELL, NAME, SIDE, TITLE, Thumbnail, draw_contact_sheet
 from gad_bench.figures.curves import ANOMALOUS, GOOD
 
 GREY = 120
@@ -33,7 +33,7 @@ def is_colour(part: NDArray[np.uint8], colour: str) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize(("height", "width"), [(180, 180), (20, 90), (90, 20), (2000, 2), (300, 1)])
 def test_an_image_fills_the_middle_of_its_place_in_its_own_shape(height: int, width: int) -> None:
-    part = cell(draw_contact_sheet({"row": [Panel(grey(height, width), "", False)]}), 0, 0)
+    part = cell(draw_contact_sheet({"row": [Thumbnail(grey(height, width), "", False)]}), 0, 0)
     top, bottom, left, right = box((part == GREY).all(axis=2))
     scale = SIDE / max(height, width)
     assert bottom - top + 1 == max(1, round(height * scale))
@@ -44,14 +44,17 @@ def test_an_image_fills_the_middle_of_its_place_in_its_own_shape(height: int, wi
 
 def test_an_image_of_the_right_size_is_shown_as_it_is() -> None:
     picture = np.random.default_rng(0).integers(0, 255, (SIDE, 90, 3), np.uint8)
-    part = cell(draw_contact_sheet({"row": [Panel(picture, "", False)]}), 0, 0)
+    part = cell(draw_contact_sheet({"row": [Thumbnail(picture, "", False)]}), 0, 0)
     left = (CELL - 90) // 2
     np.testing.assert_array_equal(part[TITLE : TITLE + SIDE, left : left + 90], picture)
 
 
 @pytest.mark.parametrize("shape", [(SIDE, SIDE), (20, 90)])
 def test_a_title_stands_above_its_image_in_the_colour_of_its_kind(shape: tuple[int, int]) -> None:
-    panels = [Panel(grey(*shape), "good  1.00", False), Panel(grey(*shape), "crack  12.3", True)]
+    panels = [
+        Thumbnail(grey(*shape), "good  1.00", False),
+        Thumbnail(grey(*shape), "crack  12.3", True),
+    ]
     sheet = draw_contact_sheet({"row": panels})
     for column, own, other in ((0, GOOD, ANOMALOUS), (1, ANOMALOUS, GOOD)):
         part = cell(sheet, 0, column)
@@ -63,7 +66,7 @@ def test_a_title_stands_above_its_image_in_the_colour_of_its_kind(shape: tuple[i
 
 
 def test_rows_of_any_length_stand_one_below_the_other_with_their_names() -> None:
-    panel = Panel(grey(SIDE, SIDE), "good  1.00", False)
+    panel = Thumbnail(grey(SIDE, SIDE), "good  1.00", False)
     sheet = draw_contact_sheet({"first": [panel, panel], "second, shorter": [panel]})
     assert sheet.shape == (2 * (TITLE + CELL), NAME + 2 * CELL, 3)
     np.testing.assert_array_equal(cell(sheet, 0, 0), cell(sheet, 1, 0))
@@ -78,8 +81,8 @@ def test_rows_of_any_length_stand_one_below_the_other_with_their_names() -> None
 
 
 def test_a_long_title_keeps_to_its_place_and_its_score_is_whole() -> None:
-    long = Panel(grey(SIDE, SIDE), "a crack\nalong the whole of the left edge", False, "  12.3")
-    short = Panel(grey(SIDE, SIDE), "", False, "  12.3")
+    long = Thumbnail(grey(SIDE, SIDE), "a crack\nalong the whole of the left edge", False, "  12.3")
+    short = Thumbnail(grey(SIDE, SIDE), "", False, "  12.3")
     sheet = draw_contact_sheet({"row": [long, short]})
     words, score = (is_colour(cell(sheet, 0, column), GOOD) for column in (0, 1))
     assert words[TITLE:].sum() == 0
@@ -93,7 +96,7 @@ def test_a_long_title_keeps_to_its_place_and_its_score_is_whole() -> None:
 
 
 def test_a_long_name_of_a_row_keeps_to_its_row() -> None:
-    rows = {name: [Panel(grey(SIDE, SIDE), "", False)] for name in ("wide " * 40, "a\nb")}
+    rows = {name: [Thumbnail(grey(SIDE, SIDE), "", False)] for name in ("wide " * 40, "a\nb")}
     margin = draw_contact_sheet(rows)[:, :NAME]
     dark = (margin < GREY).all(axis=2)
     assert dark[TITLE : TITLE + SIDE].any()

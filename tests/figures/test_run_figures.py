@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from gad_bench.evaluation import Scores, evaluate
-from gad_bench.figures.run_figures import OUTLINE_COLOUR, _thumbnail, draw_figures
+from gad_bench.figures.contact_sheet import OUTLINE_COLOUR, _thumbnail
+from gad_bench.figures.run_figures import draw_figures
 
 NAMES = ["blocks.png", "contact_sheet.png", "curves.png", "histogram.png"]
 

@@ -22,7 +22,7 @@ from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.split import split_catalog
 from gad_bench.features.interface import Features
 from gad_bench.steps.identity import flatten
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 from gad_bench.steps.training import obtain_training
 
 SIDE = 64
@@ -189,7 +189,7 @@ class Workshop:
 
     def extract(self, config: DictConfig) -> Found:
         """Return the plain and the fitted features, as a run obtains them."""
-        parts = Components.build(config)
+        parts = Parts.build(config)
         catalog = parts.dataset.catalog(config.category)
         (split,) = split_catalog(catalog, parts.fold, config.contamination, config.seed)
         source = parts.feature_source(config, {})

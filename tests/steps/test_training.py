@@ -21,7 +21,7 @@ from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
-from gad_bench.steps.parts import Components
+from gad_bench.steps.parts import Parts
 from gad_bench.steps.training import Training, obtain_training
 
 PASSES = 3
@@ -174,7 +174,7 @@ def test_a_run_scores_by_the_gaussian_of_the_augmented_vectors(
     assert outcome.status == 0, outcome.errors
     config = compose_config(["experiment=demo", "augmentation=paper", "augmentation.passes=2"])
     config.cache_dir = str(shared_cache)
-    parts = Components.build(config)
+    parts = Parts.build(config)
     catalog, limits = parts.dataset.catalog("wood"), parts.dataset.facts("wood")
     blocks = Blocks(indices=[2])
     source = FeatureSource(
