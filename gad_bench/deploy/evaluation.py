@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.base.process import Stopwatch
 from gad_bench.config import build, check
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.evaluation import Scores, evaluate
@@ -21,11 +22,12 @@ from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
+from gad_bench.features.store import StoredFeatures
 from gad_bench.steps.identity import flatten, versions
-from gad_bench.steps.results import announce, point_the_way, write_results
-from gad_bench.steps.scoring import score_rows
+from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
+from gad_bench.steps.scoring import score
 from gad_bench.steps.training import check_finite
-from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
+from gad_bench.tracking import KEY, Description, Tracker
 
 FITTED = (
     *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
@@ -65,33 +67,31 @@ def evaluate_detector(
     dataset: Dataset = build(config.dataset)
     tracker: Tracker = build(config.tracking)
     catalog = dataset.catalog(config.category)
-    tested = catalog if images == "all" else catalog[catalog["split"] == "test"]
+    if images == "test":
+        catalog = catalog[catalog["split"] == "test"].reset_index(drop=True)
     about = dict(detector.about) | {"dataset": dataset.name, "category": config.category}
     config = adopt(config, folder)
     description = _describe(detector, config, about)
     with tracker.run(description) as tracked:
         watch.lap("images")
-        features = _source(detector, config, about).features(list(tested["path"]))
+        features = _source(detector, config, about).features(list(catalog["path"]))
         watch.lap("features")
-        check_finite(tested, features.blocks)
-        scores = _score(detector, tested, features.blocks)
+        check_finite(catalog, features.blocks)
+        scores = _score(detector, catalog, features)
         watch.lap("score")
         metrics = evaluate(scores, seed=config.seed) | {
-            "images_test": len(tested),
+            "images_test": len(catalog),
             "seconds_extract": features.seconds_extract,
             "seconds_score": watch.seconds["score"],
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule.threshold),
         }
-        write_results(output, config, [tested], [scores], metrics)
+        write_results(output, config, [catalog], [scores], metrics)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
-            draw_figures(output, tested, scores, metrics)
-        paths = os.path.commonpath(list(tested["path"]))
-        name = f"{dataset.name}/{config.category}"
-        inputs = DatasetInput(name=name, source=paths, digest=features.images_digest)
-        tracked.log(metrics, inputs, output)
+            draw_figures(output, catalog, scores, metrics)
+        tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics)
     point_the_way(output, features.path, metrics, watch, tracker.viewer)
@@ -124,20 +124,12 @@ def _source(detector: SavedDetector, config: DictConfig, about: Mapping[str, str
     )
 
 
-def _score(
-    detector: SavedDetector, tested: pd.DataFrame, features: dict[int, np.ndarray]
-) -> Scores:
-    model = detector.scorer.model
-    blocks, combined = score_rows(model, features, np.arange(len(tested)))
-    laws = detector.scorer.rule.laws
-    return Scores(
-        labels=tested["label"].to_numpy(),
-        defects=list(tested["defect"]),
-        blocks=dict(zip(model.blocks, blocks.T, strict=True)),
-        combined=combined,
-        dimensions={block: law.dimension for block, law in laws.items()},
-        p_values=detector.scorer.rule.p_values(combined),
-    )
+def _score(detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures) -> Scores:
+    """Score every image of the catalog as a test image."""
+    nothing = np.arange(0)
+    everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
+    scores = score(catalog, features.blocks, detector.scorer.model, everything)
+    return replace(scores, p_values=detector.scorer.rule.p_values(scores.combined))
 
 
 def _rates(scores: Scores, threshold: float | None) -> dict[str, float]:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.base.files import write_text
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_metrics
+from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds, working_points
 from gad_bench.features.store import StoredFeatures
@@ -57,6 +58,17 @@ def write_results(
     write_text(output / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     write_text(output / SCORES, _folds_table(tested, folds).to_csv(index=False))
     write_text(output / METRICS, json.dumps(metrics, indent=1) + "\n")
+
+
+def scored_images(
+    dataset: Dataset, category: str, catalog: pd.DataFrame, features: StoredFeatures
+) -> DatasetInput:
+    """Return what the tracking store is told of a catalog's images."""
+    return DatasetInput(
+        name=f"{dataset.name}/{category}",
+        source=os.path.commonpath(list(catalog["path"])),
+        digest=features.images_digest,
+    )
 
 
 def announce(name: str, metrics: Mapping[str, Any]) -> None:
@@ -121,7 +133,7 @@ class Results:
 
     Attributes:
         config: the composed config.
-        parts: its components.
+        parts: its parts.
         catalog: the category's images.
         splits: one a fold.
         features: of all images.
@@ -146,11 +158,7 @@ class Results:
     @property
     def images(self) -> DatasetInput:
         """The images, for the tracking store."""
-        return DatasetInput(
-            name=f"{self.parts.dataset.name}/{self.config.category}",
-            source=os.path.commonpath(list(self.catalog["path"])),
-            digest=self.features.images_digest,
-        )
+        return scored_images(self.parts.dataset, self.config.category, self.catalog, self.features)
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
