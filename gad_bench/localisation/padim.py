@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from gad_bench.arrays import join_up
 from gad_bench.errors import UserError
@@ -21,6 +20,7 @@ from gad_bench.gaussian.reduction import NoReduction
 from gad_bench.gaussian.statistics import Matrix, Statistics
 from gad_bench.localisation.heat import HeatMaps, Map
 from gad_bench.localisation.interface import check_settings, joined
+from gad_bench.threads import one_thread
 
 LARGEST_STRIDE = 16
 """Of the blocks that localise unless they are named: that of the paper's layers 1 to 3."""
@@ -54,7 +54,7 @@ class PositionGaussians:
     def _map(self, maps: Features) -> Map:
         """Return the heat maps [images, grid, grid] of a batch."""
         pairs = zip(self.fitted, _by_position(maps), strict=True)
-        with _one_thread():
+        with one_thread():
             distances = [own.score(vectors) for own, vectors in pairs]
         return np.stack(distances, axis=1).reshape(-1, self.grid, self.grid).astype(np.float32)
 
@@ -68,6 +68,9 @@ class PaDiM:
     whatever the backbone and the number of images, statistics and the images at hand each take
     grid^2 * dimensions^2 * 8 bytes, 184 MB as configured. With all 2944 channels of EfficientNet-B4
     that would be 160 GB.
+
+    Time: on matrices this small BLAS's threads wait for each other. On a busy machine two take 30
+    times as long for the eigenvalues of 48 x 48 as one.
 
     Source: Defard, Setkov, Loesch and Audigier 2021, "PaDiM: a patch distribution modeling
     framework for anomaly detection and localization". Blocks are enlarged bilinearly here.
@@ -121,18 +124,18 @@ class PaDiM:
         groups = _grouped(batches, self.dimensions)
         first, second = next(groups), next(groups, None)
         if second is None:
-            with _one_thread():
+            with one_thread():
                 return [self._estimate(Samples(vectors)) for vectors in self._by_position(first)]
         moments = reduce(
             lambda some, others: [one + other for one, other in zip(some, others, strict=True)],
             map(self._moments, chain([first, second], groups)),
         )
         moments.reverse()
-        with _one_thread():
+        with one_thread():
             return [self._estimate(moments.pop()) for _ in range(len(moments))]  # lets each go
 
     def _moments(self, maps: Features) -> list[Moments]:
-        with _one_thread():
+        with one_thread():
             return [Moments.of(vectors) for vectors in self._by_position(maps)]
 
     def _estimate(self, statistics: Statistics) -> FittedMetric:
@@ -144,14 +147,6 @@ class PaDiM:
 
     def _by_position(self, maps: Features) -> Iterator[Matrix]:
         return map(self.normalisation.apply, _by_position(maps))
-
-
-def _one_thread() -> threadpool_limits:
-    """Keep BLAS to one thread: on small matrices its threads wait for each other.
-
-    On a busy machine two take 30 times as long for the eigenvalues of 48 x 48 as one.
-    """
-    return threadpool_limits(1, user_api="blas")
 
 
 def _grouped(batches: Iterable[tuple[Features, ...]], count: int) -> Iterator[Features]:
