@@ -31,8 +31,9 @@ from gad_bench.config import build
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import extract, read_square, ready_model
+from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
+from gad_bench.features.ready import ready_model
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
 

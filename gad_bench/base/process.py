@@ -11,11 +11,16 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from gad_bench.base.errors import UserError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 FEW = 20  # modules: not worth it that what is garbage by then is kept for good
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
@@ -104,11 +109,52 @@ def thread_count() -> int:
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep linear algebra to one thread, which sums in one order: the same last bit everywhere."""
-    from threadpoolctl import threadpool_limits
+    """Keep linear algebra to one thread, which sums in one order: the same last bit everywhere.
 
-    with threadpool_limits(1):
+    Several threads may be inside at once.
+    """
+    libraries = _libraries(len(sys.modules))
+    with libraries.select(user_api="openmp").limit(limits=1), _BLAS.limited(libraries):
         yield
+
+
+class _Blas:
+    """BLAS on one thread for as long as anybody is inside.
+
+    Its number of threads is the process's, where OpenMP's is the calling thread's. So the last one
+    out restores it: were it each for itself, the first one out would take the limit from those
+    still inside, and the last one would restore the limit that it found.
+    """
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.inside = 0
+        self.limit: Any = None
+
+    @contextlib.contextmanager
+    def limited(self, libraries: ThreadpoolController) -> Iterator[None]:
+        with self.lock:
+            if not self.inside:
+                self.limit = libraries.select(user_api="blas").limit(limits=1)
+            self.inside += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.inside -= 1
+                if not self.inside:
+                    self.limit.restore_original_limits()
+
+
+_BLAS = _Blas()
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:  # noqa: ARG001 - the cache's key
+    """Find what is loaded, which takes 15 ms: anew when something was imported meanwhile."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def resolve_device(device: str) -> str:

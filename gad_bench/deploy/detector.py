@@ -14,12 +14,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.process import one_thread
 from gad_bench.data.images import decode_image
 from gad_bench.deploy.format import decode, read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Pixels, Runtime, Work
 from gad_bench.features.local import LocalSource
+from gad_bench.features.ready import ReadyModels
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
@@ -89,17 +91,21 @@ class Predictions:
 class SavedDetector:
     """A fitted detector, as `save=FOLDER` wrote it.
 
+    It may be used by several threads at once: an answer depends on nobody else's question.
+
     Attributes:
         scorer: what scores.
         about: the tags of the run that fitted it, its key among them.
         device: auto, cpu, cuda, cuda:N or mps.
         batch_size: images a pass through the backbone.
+        models: its compiled backbone, which stays ready as long as the detector lives.
     """
 
     scorer: Scorer
     about: Mapping[str, str]
     device: str
     batch_size: int
+    models: ReadyModels = field(default_factory=ReadyModels, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -175,7 +181,7 @@ class SavedDetector:
 
     def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector]:
         model = self.scorer.model
-        scored = [model.score(batch) for batch in self._features(readers)]
+        scored = [one_thread()(model.score)(batch) for batch in self._features(readers)]
         if not scored:
             return np.empty((0, len(model.blocks))), np.empty(0)
         blocks, images = zip(*scored, strict=True)
@@ -191,6 +197,7 @@ class SavedDetector:
             runtime=scorer.runtime,
             device=self.device,
             batch_size=self.batch_size,
+            models=self.models,
         )
         return scorer.localisation.heat_maps(source, readers)
 
@@ -203,6 +210,7 @@ class SavedDetector:
             deepest=max(wanted),
             batch_size=self.batch_size,
             device=self.device,
+            models=self.models,
         )
         for batch in extract(readers, work):
             yield {block: batch[block].astype(np.float64) for block in wanted}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -16,7 +15,8 @@ from tqdm import tqdm
 
 from gad_bench.base.process import thread_count
 from gad_bench.data.images import read_image
-from gad_bench.features.interface import Features, Model, Pixels, Work
+from gad_bench.features.interface import Features, Pixels, Work
+from gad_bench.features.ready import ready_model
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
 
@@ -73,25 +73,6 @@ def resize_square(image: Pixels, size: int) -> Pixels:
     import cv2
 
     return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-KEPT = 2
-"""Models: one for vectors and one for maps."""
-_kept: dict[str, Model] = {}
-
-
-def ready_model(work: Work) -> Model:
-    """Build and compile the model, or take one that was used last."""
-    backbone, runtime = work.backbone, work.runtime
-    facts = [dict(backbone.facts()), dict(runtime.facts(work.device)), work.deepest, work.device]
-    key = json.dumps(facts, sort_keys=True)
-    model = _kept.pop(key, None)
-    if model is None:
-        while len(_kept) >= KEPT:
-            _kept.pop(next(iter(_kept)))
-        model = runtime.compile(backbone.build(work.deepest), backbone.image_size(), work.device)
-    _kept[key] = model
-    return model
 
 
 def _batches(images: Iterator[Pixels], batch_size: int) -> Iterator[Pixels]:

@@ -61,6 +61,13 @@ class Runtime(Protocol):
         """Make the module ready to run on the device."""
 
 
+class Models(Protocol):
+    """Where compiled models stay ready."""
+
+    def ready(self, work: Work) -> Model:
+        """Return the model that does the work."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """What makes features of images, and how.
@@ -71,6 +78,7 @@ class Work:
         deepest: the last block that is wanted.
         batch_size: images a pass.
         device: where.
+        models: where the model stays ready; None for among the last of the process.
     """
 
     backbone: Backbone
@@ -78,6 +86,7 @@ class Work:
     deepest: int
     batch_size: int
     device: str
+    models: Models | None = None
 
 
 class Extraction(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import extract, read_square, show_progress
-from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
+from gad_bench.features.interface import Backbone, Features, Models, Pixels, Runtime, Work
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,6 +106,7 @@ class LocalSource:
         runtime: what carries the backbone out.
         device: where.
         batch_size: images a pass through the backbone.
+        models: where its model stays ready; None for among the last of the process.
     """
 
     backbone: Backbone
@@ -113,6 +114,7 @@ class LocalSource:
     runtime: Runtime
     device: str
     batch_size: int
+    models: Models | None = None
 
     def choose(self, blocks: list[int] | None) -> LocalSource:
         """Return the same for other blocks; None for those that it has.
@@ -143,6 +145,7 @@ class LocalSource:
             deepest=max(self.blocks),
             batch_size=self.batch_size,
             device=self.device,
+            models=self.models,
         )
         readers = (
             partial(read_square, own, size) if isinstance(own, str) else own for own in images

@@ -6,6 +6,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import resolve_device, thread_count
 from gad_bench.features.interface import Features, Model, Pixels
+from gad_bench.features.requests import InferRequests
 
 if TYPE_CHECKING:
     import openvino
@@ -64,7 +66,7 @@ class TorchRuntime:
         if place.type == "cuda" and not torch.cuda.is_available():
             raise UserError(f"device={device}: the installed torch {torch.__version__} has no CUDA")
         model = _TorchModel(module, place, getattr(torch, self.precision), self.tf32)
-        return _OneByOne(model) if place.type == "cpu" else model
+        return _OneByOne(model) if place.type == "cpu" else _InTurn(model)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +183,6 @@ class _TorchModel:
     def _run(self, pixels: Pixels) -> list[Features]:
         import torch
 
-        # The process's, not the model's: another model may have set them meanwhile.
-        torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        torch.backends.cudnn.allow_tf32 = self.tf32
         batch = torch.from_numpy(pixels)
         if self.device.type == "cuda":
             batch = batch.pin_memory()
@@ -215,6 +214,27 @@ class _OneByOne:
         return [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
 
 
+class _InTurn:
+    """Runs one batch at a time in the whole process, as a GPU does anyway.
+
+    A batch then finds the memory that it would find alone, and its own model's TF32 flags.
+    """
+
+    turn = Lock()
+
+    def __init__(self, model: _TorchModel) -> None:
+        self.model = model
+
+    def __call__(self, pixels: Pixels) -> list[Features]:
+        import torch
+
+        with self.turn:
+            # The process's, not the model's: another model may have set them meanwhile.
+            torch.backends.cuda.matmul.allow_tf32 = self.model.tf32
+            torch.backends.cudnn.allow_tf32 = self.model.tf32
+            return self.model(pixels)
+
+
 class _OpenVinoModel:
     """Runs a batch as single images, on all the processor's streams at once.
 
@@ -222,24 +242,19 @@ class _OpenVinoModel:
     """
 
     def __init__(self, compiled: openvino.CompiledModel) -> None:
-        import openvino
-
         self.shapes = [tuple(output.shape)[1:] for output in compiled.outputs]
-        # Twice the streams: one image waits behind each that is computed, so none has to idle.
-        streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self.queue = openvino.AsyncInferQueue(compiled, 2 * streams)
+        self.requests = InferRequests(compiled)
 
     def __call__(self, pixels: Pixels) -> list[Features]:
         features = [np.empty((len(pixels), *shape), np.float32) for shape in self.shapes]
+        rows = iter(range(len(pixels)))
 
-        def keep(request: openvino.InferRequest, row: int) -> None:
-            for block, tensor in zip(features, request.output_tensors, strict=True):
-                block[row] = tensor.data[0]
+        def keep(outputs: list[Features]) -> None:
+            row = next(rows)
+            for block, output in zip(features, outputs, strict=True):
+                block[row] = output[0]
 
-        self.queue.set_callback(keep)
-        for row in range(len(pixels)):
-            self.queue.start_async(pixels[row : row + 1], row, share_inputs=True)
-        self.queue.wait_all()
+        self.requests.run((pixels[row : row + 1] for row in range(len(pixels))), keep)
         return features
 
 

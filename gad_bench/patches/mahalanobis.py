@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.process import one_thread, thread_count
 from gad_bench.features.interface import Features
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.gaussian import Moments
@@ -45,10 +47,19 @@ class BlockGaussians:
         return HeatMaps(grids=joined(grids, self.grid), input_size=size, sigma=self.sigma)
 
     def _mean_over_blocks(self, batch: tuple[Features, ...]) -> Map:
-        """Return the heat maps [images, grid, grid] of a batch."""
+        """Return the heat maps [images, grid, grid] of a batch.
+
+        An image at a time on each thread, so that a map depends neither on the batch that its image
+        is in nor on the number of threads.
+        """
+        with one_thread(), ThreadPoolExecutor(thread_count()) as threads:
+            return np.stack(list(threads.map(self._map, zip(*batch, strict=True))))
+
+    def _map(self, blocks: tuple[Features, ...]) -> Map:
+        """Return the heat map [grid, grid] of an image's maps [C_i, H_i, W_i]."""
         enlarged = [
-            _enlarged(own.score(vectors(maps)).reshape(len(maps), *maps.shape[2:]), self.grid)
-            for own, maps in zip(self.fitted, batch, strict=True)
+            _enlarged(own.score(vectors(maps[None])).reshape(maps.shape[1:]), self.grid)
+            for own, maps in zip(self.fitted, blocks, strict=True)
         ]
         return np.mean(enlarged, axis=0, dtype=np.float32)
 
@@ -131,6 +142,5 @@ def _added(some: list[Moments], others: list[Moments]) -> list[Moments]:
 
 
 def _enlarged(distances: Vector, grid: int) -> Map:
-    """Return distances [images, H, W] as [images, grid, grid]."""
-    single = distances.astype(np.float32)
-    return np.stack([cv2.resize(one, (grid, grid)) for one in single])
+    """Return distances [H, W] as [grid, grid]."""
+    return np.asarray(cv2.resize(distances.astype(np.float32), (grid, grid)), np.float32)

@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from gad_bench.base.arrays import join_up
 from gad_bench.base.errors import UserError
+from gad_bench.base.process import one_thread
 from gad_bench.features.interface import Features
 from gad_bench.features.local import Embedding, Image, LocalSource
 from gad_bench.gaussian import Moments, Samples
@@ -53,7 +53,7 @@ class PositionGaussians:
     def _map(self, maps: Features) -> Map:
         """Return the heat maps [images, grid, grid] of a batch."""
         pairs = zip(self.fitted, _by_position(maps), strict=True)
-        with _one_thread():
+        with one_thread():
             distances = [own.score(vectors) for own, vectors in pairs]
         return np.stack(distances, axis=1).reshape(-1, self.grid, self.grid).astype(np.float32)
 
@@ -67,6 +67,9 @@ class PaDiM:
     whatever the backbone and the number of images, statistics and the images at hand each take
     grid^2 * dimensions^2 * 8 bytes, 184 MB as configured. With all 2944 channels of EfficientNet-B4
     that would be 160 GB.
+
+    Time: on matrices this small BLAS's threads wait for each other. On a busy machine two take 30
+    times as long for the eigenvalues of 48 x 48 as one.
 
     Source: Defard, Setkov, Loesch and Audigier 2021, "PaDiM: a patch distribution modeling
     framework for anomaly detection and localization". Blocks are enlarged bilinearly here.
@@ -120,18 +123,18 @@ class PaDiM:
         groups = _grouped(batches, self.dimensions)
         first, second = next(groups), next(groups, None)
         if second is None:
-            with _one_thread():
+            with one_thread():
                 return [self._estimate(Samples(vectors)) for vectors in self._by_position(first)]
         moments = reduce(
             lambda some, others: [one + other for one, other in zip(some, others, strict=True)],
             map(self._moments, chain([first, second], groups)),
         )
         moments.reverse()
-        with _one_thread():
+        with one_thread():
             return [self._estimate(moments.pop()) for _ in range(len(moments))]  # lets each go
 
     def _moments(self, maps: Features) -> list[Moments]:
-        with _one_thread():
+        with one_thread():
             return [Moments.of(vectors) for vectors in self._by_position(maps)]
 
     def _estimate(self, statistics: Statistics) -> FittedMetric:
@@ -143,14 +146,6 @@ class PaDiM:
 
     def _by_position(self, maps: Features) -> Iterator[Matrix]:
         return map(self.normalisation.apply, _by_position(maps))
-
-
-def _one_thread() -> threadpool_limits:
-    """Keep BLAS to one thread: on small matrices its threads wait for each other.
-
-    On a busy machine two take 30 times as long for the eigenvalues of 48 x 48 as one.
-    """
-    return threadpool_limits(1, user_api="blas")
 
 
 def _grouped(batches: Iterable[tuple[Features, ...]], count: int) -> Iterator[Features]:

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from gad_bench.base.process import config_folder, thread_count
+from gad_bench.base.process import config_folder, one_thread, thread_count
 from gad_bench.config import build, register
 from gad_bench.data.split import Full, split_catalog
 from gad_bench.steps.scoring import fit, score
@@ -26,6 +26,20 @@ def test_without_it_there_are_as_many_as_cores(value: str, monkeypatch: pytest.M
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert thread_count() == 1
+
+
+def test_linear_algebra_keeps_to_one_thread_until_the_last_one_is_out() -> None:
+    def threads_of_blas() -> set[int]:
+        return {own["num_threads"] for own in threadpool_info() if own["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert threads_of_blas() == {1}
+        second.__exit__(None, None, None)
+        assert threads_of_blas() == {2}
 
 
 @pytest.mark.parametrize("covariance", ["ledoit_wolf", "oas", "empirical", "diagonal"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -57,6 +58,16 @@ def test_tf32_rounds_where_it_is_asked_for(pixels: NDArray[np.uint8], exact: Blo
     rounded = run_on("cuda", pixels, TorchRuntime(tf32=True))
     assert 1e-5 < relative_difference(rounded, exact) < 0.1
     assert relative_difference(run_on("cuda", pixels, TorchRuntime()), exact) < 1e-4
+
+
+def test_several_callers_at_once_get_their_own_features(pixels: NDArray[np.uint8]) -> None:
+    runtimes = {tf32: TorchRuntime(tf32=tf32) for tf32 in (True, False)}
+    models = {tf32: own.compile(BACKBONE.build(1), SIDE, "cuda") for tf32, own in runtimes.items()}
+    calls = [(bool(call % 3), pixels[call % 2 :]) for call in range(60)]
+    with ThreadPoolExecutor(6) as callers:
+        together = list(callers.map(lambda call: models[call[0]](call[1]), calls))
+    for found, (tf32, batch) in zip(together, calls, strict=True):
+        assert relative_difference(found, models[tf32](batch)) == 0
 
 
 def test_images_go_from_files_to_features(tmp_path: Path, pixels: NDArray[np.uint8]) -> None:

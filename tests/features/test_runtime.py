@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from torch import Tensor, nn
 from gad_bench.base.errors import UserError
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone
-from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime, _TorchModel
+from gad_bench.features.runtime import (
+    AutoRuntime,
+    OpenVinoRuntime,
+    TorchRuntime,
+    _InTurn,
+    _TorchModel,
+)
 from gad_bench.features.timm_backbone import TimmBackbone
 
 RESNET18 = TimmBackbone(
@@ -51,6 +58,37 @@ def test_features_do_not_depend_on_the_batch(
     assert relative_difference(joined, whole) == 0
 
 
+@pytest.mark.parametrize("runtime", [TorchRuntime(), OpenVinoRuntime()], ids=["torch", "openvino"])
+def test_several_callers_at_once_get_their_own_features(
+    runtime: TorchRuntime | OpenVinoRuntime, pixels: NDArray[np.uint8]
+) -> None:
+    model = runtime.compile(RESNET18.build(2), 64, "cpu")
+    batches = [pixels[call % 3 : 4 + call % 2] for call in range(60)]
+    with ThreadPoolExecutor(6) as callers:
+        together = list(callers.map(model, batches))
+    for found, batch in zip(together, batches, strict=True):
+        assert relative_difference(found, model(batch)) == 0
+
+
+def test_a_callers_error_gives_its_requests_back(pixels: NDArray[np.uint8]) -> None:
+    model = OpenVinoRuntime().compile(RESNET18.build(0), 64, "cpu")
+    alone = model(pixels)
+    requests = model.requests  # type: ignore[attr-defined]
+
+    def ask(call: int) -> list[NDArray[np.float32]] | None:
+        if call % 2:
+            return model(pixels)
+        with pytest.raises(RuntimeError):
+            model(pixels[:, :32])  # of another size than the network's
+        return None
+
+    with ThreadPoolExecutor(6) as callers:
+        found = [features for features in callers.map(ask, range(60)) if features]
+    assert all(relative_difference(features, alone) == 0 for features in found)
+    assert requests.idle.qsize() == requests.count
+    assert requests.callers == 0
+
+
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda backbone: backbone.name)
 @pytest.mark.parametrize("runtime", [TorchRuntime(), OpenVinoRuntime()], ids=["torch", "openvino"])
 def test_features_do_not_depend_on_the_number_of_threads(
@@ -69,7 +107,7 @@ def test_features_do_not_depend_on_the_number_of_threads(
 def test_openvino_keeps_to_its_threads_and_to_no_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     model = OpenVinoRuntime().compile(RESNET18.build(0), 64, "cpu")
-    compiled = model.queue[0].get_compiled_model()  # type: ignore[attr-defined]
+    compiled = model.requests.idle.get().get_compiled_model()  # type: ignore[attr-defined]
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert not compiled.get_property("ENABLE_CPU_PINNING")
 
@@ -119,10 +157,24 @@ class _Tf32(nn.Module):
 
 
 def test_tf32_is_each_models_own(pixels: NDArray[np.uint8]) -> None:
-    models = {on: TorchRuntime(tf32=on).compile(_Tf32(), 64, "cpu") for on in (True, False)}
+    models = {on: _in_turn(_Tf32(), tf32=on) for on in (True, False)}
     for on in (True, False, True):
         (told,) = models[on](pixels)
         assert (told == on).all()
+
+
+def test_tf32_is_each_models_own_among_several_callers(pixels: NDArray[np.uint8]) -> None:
+    models = {on: _in_turn(_Tf32(), tf32=on) for on in (True, False)}
+    wanted = [True, False] * 100
+    with ThreadPoolExecutor(6) as callers:
+        found = list(callers.map(lambda on: models[on](pixels), wanted))
+    for on, (told,) in zip(wanted, found, strict=True):
+        assert (told == on).all()
+
+
+def _in_turn(module: nn.Module, tf32: bool) -> _InTurn:
+    """What a GPU's model is, on a CPU."""
+    return _InTurn(_TorchModel(module, torch.device("cpu"), torch.float32, tf32))
 
 
 @pytest.mark.parametrize("runtime", [TorchRuntime, OpenVinoRuntime, AutoRuntime])
