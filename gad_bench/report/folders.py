@@ -11,11 +11,9 @@ import yaml
 
 from gad_bench.errors import UserError
 from gad_bench.report.asked import asked_jobs, composed_keys
-from gad_bench.report.keys import run_keys
-from gad_bench.report.runs import Run, Status
-from gad_bench.sweep import FAILURE_FILE
+from gad_bench.report.frame import Run, Status, run_keys
 
-SWEEP_FILE = "multirun.yaml"
+FAILURE_FILE, METRICS_FILE, SWEEP_FILE = "failure.json", "metrics.json", "multirun.yaml"
 Overrides = frozenset[str]
 
 
@@ -67,7 +65,7 @@ def _read_run(output: Path) -> Run:
         raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
     choices = _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
     keys = run_keys(config, choices)
-    metrics, failure = output / "metrics.json", output / FAILURE_FILE
+    metrics, failure = output / METRICS_FILE, output / FAILURE_FILE
     if failure.is_file():
         reason = str(json.loads(failure.read_text(encoding="utf-8"))["error"])
         return _run(keys, Status.FAILED, failure, reason=reason)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from gad_bench.describe import CHOICES
 from gad_bench.errors import UserError
-from gad_bench.report.runs import Run, Setting, Status
+from gad_bench.report.frame import Run, Setting, Status
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
