@@ -117,7 +117,8 @@ class Sweep:
     def _report(self) -> list[str]:
         """Write the report on the sweep and return its tables in Markdown."""
         from gad_bench.report.folders import read_folder
-        from gad_bench.report.report import Request, make_report, write_report
+        from gad_bench.report.page import write_report
+        from gad_bench.report.report import Request, make_report
         from gad_bench.report.text import to_markdown
 
         try:

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.layouts import Where, named_layouts
-from gad_bench.report.report import Request, make_report, write_report
-from gad_bench.report.runs import Run
+from gad_bench.report.frame import Run
+from gad_bench.report.report import Request, Where, make_report, named_layouts
 from gad_bench.report.text import to_markdown
 
 IMPOSSIBLE = 2
@@ -20,6 +19,8 @@ IMPOSSIBLE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table that is asked for, write the report, and return the exit status."""
     options = _parser().parse_args(arguments)
+    from gad_bench.report.page import write_report  # matplotlib takes a second
+
     try:
         runs, source = _runs(options)
         report = make_report(runs, _request(options), source)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.report.keys import run_keys
+from gad_bench.report.frame import run_keys
 
 log = logging.getLogger(__name__)
 

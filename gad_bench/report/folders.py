@@ -12,8 +12,7 @@ import yaml
 from gad_bench.base.errors import UserError
 from gad_bench.base.run_folder import FAILURE, METRICS, read_failure
 from gad_bench.report.asked import asked_jobs, composed_keys
-from gad_bench.report.keys import run_keys
-from gad_bench.report.runs import Run, Status
+from gad_bench.report.frame import Run, Status, run_keys
 
 SWEEP_FILE = "multirun.yaml"
 Overrides = frozenset[str]

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it."""
+"""The report's files: each table in three formats, each plot, and one page that needs no other."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gad_bench.report import text
-from gad_bench.report.cells import Cell, Label
-from gad_bench.report.drawing import svg_element
-from gad_bench.report.figures import Figure
-from gad_bench.report.published import catalogue, published
-from gad_bench.report.report import Report
-from gad_bench.report.tables import Table, margin
+import pandas as pd
+from jinja2 import Environment
 
+from gad_bench.base.files import whole_file, write_text
+from gad_bench.report import text
+from gad_bench.report.plots import Picture, draw_table
+from gad_bench.report.published import catalogue
+from gad_bench.report.report import Report
+from gad_bench.report.style import svg_element
+from gad_bench.report.tables import Cell, Label, Table
+
+PAGE = "report.html"
+DPI = 120
+FORMATS = {"csv": text.to_csv, "md": text.to_markdown, "tex": text.to_latex}
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -28,15 +34,30 @@ class Box(NamedTuple):
     best: bool
 
 
-def render_page(report: Report, figures: Mapping[str, Sequence[Figure]]) -> str:
+def write_report(report: Report, folder: Path) -> Path:
+    """Write each table as CSV, Markdown and LaTeX, the plots as PNG, and the page with all of them.
+
+    Returns:
+        the page.
+    """
+    pictures = {table.layout.name: draw_table(table) for table in report.tables}
+    for picture in (picture for drawn in pictures.values() for picture in drawn):
+        with whole_file(folder / f"{picture.name}.png") as file:
+            picture.plot.savefig(file, format="png", dpi=DPI)
+    for table in report.tables:
+        for suffix, render in FORMATS.items():
+            write_text(folder / f"{table.layout.name}.{suffix}", render(table))
+    write_text(folder / PAGE, render_page(report, pictures))
+    return folder / PAGE
+
+
+def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
     """Return the page.
 
     Args:
         report: the tables.
-        figures: the plots of each table, by its name.
+        pictures: of each table, by its name.
     """
-    from jinja2 import Environment
-
     environment = Environment(autoescape=True, trim_blocks=True)
     environment.globals.update(caption=text.caption, boxes=boxes, head_of=text.head_of)
     sources, relatives = references(report)
@@ -45,7 +66,7 @@ def render_page(report: Report, figures: Mapping[str, Sequence[Figure]]) -> str:
         title=report.tables[0].layout.title,
         facts=facts(report),
         unfinished=list(text.unfinished(report.tables[0])),
-        sections=sections(report, figures),
+        sections=sections(report, pictures),
         sources=sources,
         relatives=relatives,
     )
@@ -56,15 +77,14 @@ def facts(report: Report) -> dict[str, str]:
     keys = ("dataset", "backbone", "augmentation", "reduction", "covariance")
     shown = {"runs": report.tables[0].count_text, "source": report.source}
     for key in keys:
-        values = dict.fromkeys(run.keys.get(key, "") for run in report.runs)
+        values = dict.fromkeys(report.runs.get(key, ()))
         shown[key] = ", ".join(value for value in values if value)
     return shown
 
 
 def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
     """Return each row's label and cells."""
-    means = [cell.mean for cell in table.cells.values() if cell.mean is not None]
-    low, high = min(means, default=0.0), max(means, default=1.0)
+    low, high = table.cells["mean"].min(), table.cells["mean"].max()
     rows_compete = table.layout.rows == ("category",) and len(table.columns) > 1
     best = rows_compete and table.higher_is_better
     return [
@@ -74,41 +94,40 @@ def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
 
 
 def sections(
-    report: Report, figures: Mapping[str, Sequence[Figure]]
+    report: Report, pictures: Mapping[str, Sequence[Picture]]
 ) -> list[tuple[Table, list[tuple[str, str]]]]:
     """Return the tables, each with its plots as SVG and their words.
 
     A table that only turns another round lends it its plots.
     """
-    found: dict[frozenset[str], tuple[Table, list[tuple[str, str]]]] = {}
+    shown: dict[frozenset[str], tuple[Table, list[tuple[str, str]]]] = {}
     for table in report.tables:
-        _, shown = found.setdefault(frozenset(table.layout.axes), (table, []))
-        for figure in figures[table.layout.name]:
-            shown.append((svg_element(figure.plot, figure.name), figure.words))
-    return list(found.values())
+        _, drawn = shown.setdefault(frozenset(table.layout.axes), (table, []))
+        for picture in pictures[table.layout.name]:
+            drawn.append((svg_element(picture.plot, picture.name), picture.words))
+    return list(shown.values())
 
 
 def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return the sources of the published figures in the tables, and other methods' figures."""
-    cells = [cell for table in report.tables for cell in table.cells.values()]
-    cells += [cell for table in report.tables for _, cell in margin(table)]
-    used = dict.fromkeys(figure.source for cell in cells if (figure := published(cell)))
+    cells = [cells for table in report.tables for cells in (table.cells, table.margin)]
+    figures = pd.concat(cells)["published"].dropna()
     known = catalogue()
-    on_mvtec = any(run.keys.get("dataset.name") == "mvtec_ad" for run in report.runs)
+    names = report.runs.get("dataset.name", ())
+    on_mvtec = "mvtec_ad" in set(names)
+    used = dict.fromkeys(figure.source for figure in figures)
     return [known["sources"][key] for key in used], known["relatives"] if on_mvtec else []
 
 
-def _box(cell: Cell | None, low: float, high: float, rivals: Sequence[Cell | None]) -> Box | None:
+def _box(cell: Cell, low: float, high: float, rivals: Sequence[Cell]) -> Box | None:
     if cell is None:
         return None
-    figure = published(cell)
     comparable = all(rival is not None and rival.complete for rival in rivals)
-    means = [rival.mean for rival in rivals if rival is not None and rival.mean is not None]
     return Box(
         value=text.value_text(cell),
-        lacking=cell.lacking,
-        beside=text.published_text(cell, figure) if figure else "",
-        shade=0.0 if cell.mean is None or high == low else (cell.mean - low) / (high - low),
-        order=-1.0 if cell.mean is None else cell.mean,
-        best=comparable and cell.mean == max(means, default=None),
+        lacking=text.lacking_text(cell),
+        beside=text.published_text(cell),
+        shade=(cell.mean - low) / (high - low) if cell.finished and high > low else 0.0,
+        order=cell.mean if cell.finished else -1.0,
+        best=bool(rivals) and comparable and cell.mean == max(rival.mean for rival in rivals),
     )

@@ -1,19 +1,19 @@
-"""The report's plots of a table: lines along numbers, categories as dots, rates at sigma."""
+"""The pictures of a table: lines along numbers, categories as dots, rates at sigma, mean ranks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import cycle
-from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gad_bench.report.cells import Cell, Label
-from gad_bench.report.drawing import (
+from gad_bench.report.frame import ALL
+from gad_bench.report.ranking import LEVEL, Ranking, draw_ranking, rank_settings
+from gad_bench.report.style import (
     COLOURS,
     PALE,
     STYLE,
@@ -23,13 +23,91 @@ from gad_bench.report.drawing import (
     new_figure,
     plain_axes,
 )
-from gad_bench.report.measures import ALL
-from gad_bench.report.tables import Table
+from gad_bench.report.tables import Cell, Label, Table
 from gad_bench.report.text import NAMES, column_text, label_text, metric_text
 
 MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
 MOST_APART = 6  # settings that are drawn beside each other, with intervals
+DOT_WORDS = "A dot is the mean over folds."
+INTERVAL_WORDS = (
+    "A large dot is the mean over folds, small ones are folds. Lines are 95 % bootstrap intervals "
+    "over the test images, the folds' ends averaged: what another test set of the same size "
+    "might have given."
+)
+LINE_WORDS = "Points are means over categories; bands and bars are their standard errors."
+HOLLOW_WORDS = " Hollow points lack runs."
+RATE_WORDS = (
+    "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
+    "2 sigma for 4.6 %, 3 sigma for 0.3 %."
+)
+
+
+class Picture(NamedTuple):
+    """A plot, the name of its file and the words below it."""
+
+    name: str
+    plot: Figure
+    words: str
+
+
+def draw_table(table: Table) -> list[Picture]:
+    """Return the plots that a table admits."""
+    name = table.layout.name
+    hollow = "" if table.cells["complete"].all() else HOLLOW_WORDS
+    if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
+        return [Picture(f"{name}_rates", draw_rates(table), RATE_WORDS)]
+    if table.layout.rows == ("category",):
+        words = INTERVAL_WORDS if stand_apart(table) else DOT_WORDS
+        dots = Picture(f"{name}_dots", draw_categories(table), words + hollow)
+        ranking = _ranking(table)
+        if ranking is None:
+            return [dots]
+        return [
+            dots,
+            Picture(f"{name}_ranking", draw_ranking(ranking), ranking_words(ranking, table)),
+        ]
+    if _runs_along_numbers(table):
+        return [Picture(f"{name}_lines", draw_lines(table), LINE_WORDS + hollow)]
+    return []
+
+
+def ranking_words(ranking: Ranking, table: Table) -> str:
+    """Return what a ranking says, in words."""
+    left_out = len(table.rows) - ranking.categories
+    words = f"Mean ranks over {ranking.categories} categories, 1 is best"
+    if left_out:
+        words += f" ({left_out} left out, whose runs are not all finished)"
+    words += f". {ranking.test}: p = {ranking.p_value:.2g}. "
+    if ranking.p_value >= LEVEL:
+        return words + "No difference between the settings is shown at the level of 5 %."
+    if ranking.critical_difference:
+        return words + (
+            f"A bar joins settings whose ranks differ by less than Nemenyi's critical difference, "
+            f"{ranking.critical_difference:.2f} at the level of 5 %."
+        )
+    return words + "The two settings differ at the level of 5 %."
+
+
+def _ranking(table: Table) -> Ranking | None:
+    """Rank the columns over the categories in which each is complete."""
+    if not table.higher_is_better:
+        return None
+    cells = table.cells[table.cells["complete"]]
+    means = cells.pivot(index="row", columns="column", values="mean")
+    means = means.reindex(index=list(table.rows), columns=list(table.columns)).dropna()
+    names = [column_text(table, column) for column in table.columns]
+    return rank_settings(names, means.to_numpy())
+
+
+def _runs_along_numbers(table: Table) -> bool:
+    values = [row[0] for row in table.rows if row[0] != ALL]
+    if len(table.layout.rows) != 1 or len(values) < 2:
+        return False
+    try:
+        return all(np.isfinite(float(value)) for value in values)
+    except ValueError:
+        return False
 
 
 def draw_lines(table: Table) -> Figure:
@@ -43,7 +121,7 @@ def draw_lines(table: Table) -> Figure:
         end = float(numbers[-1]) + 1.5 * step
         for place, (column, colour) in enumerate(zip(table.columns, colours(count), strict=True)):
             _draw_line(axes, table, column, colour)
-            if cell := table.cells.get(((ALL,), column)):
+            if cell := table.cell((ALL,), column):
                 _draw_end(axes, end + 0.5 * step * ((place + 0.5) / count - 0.5), cell, colour)
         ticks = [(float(number), number) for number in numbers]
         ticks += [(end, ALL)] if (ALL,) in table.rows else []
@@ -73,8 +151,7 @@ def draw_categories(table: Table) -> Figure:
         for number, column in enumerate(table.columns):
             shift = step * (number - (len(table.columns) - 1) / 2)
             colour = colours(len(table.columns))[number]
-            cells = [table.cells.get((row, column)) for row in table.rows]
-            _draw_dots(axes, cells, shift, colour, column_text(table, column), intervals=apart)
+            _draw_dots(axes, table, column, shift, colour, intervals=apart)
         axes.set_yticks(range(len(table.rows)), [label_text(row) for row in table.rows])
         axes.set_ylim(len(table.rows) - 0.5, -0.5)
         for line in range(1, len(table.rows)):
@@ -110,20 +187,24 @@ def draw_rates(table: Table) -> Figure:
 
 
 def _draw_line(axes: Axes, table: Table, column: Label, colour: Any) -> None:  # noqa: ANN401
-    found = [(row[0], table.cells.get((row, column))) for row in table.rows if row[0] != ALL]
-    points = [(float(at), c.mean, c) for at, c in found if c is not None and c.mean is not None]
-    x, mean, sem = np.array([(at, y, c.sem or 0.0) for at, y, c in points]).reshape(-1, 3).T
-    name = column_text(table, column)
-    axes.plot(x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=name)
+    there = [(row[0], table.cell(row, column)) for row in table.rows if row[0] != ALL]
+    points = [(float(at), cell) for at, cell in there if cell is not None and cell.finished]
+    x = np.array([at for at, _ in points])
+    mean = np.array([cell.mean for _, cell in points])
+    axes.plot(
+        x, mean, "o-", color=colour, markersize=4, linewidth=1.6, label=column_text(table, column)
+    )
     if len(table.columns) <= MOST_BANDS:
+        sem = np.nan_to_num(np.array([cell.sem for _, cell in points]))
         axes.fill_between(x, mean - sem, mean + sem, color=colour, alpha=0.12, linewidth=0)
-    for at, height, cell in points:
-        _hollow_out(axes, at, height, cell, colour)
+    for at, cell in points:
+        _hollow_out(axes, at, cell.mean, cell, colour)
 
 
 def _draw_end(axes: Axes, at: float, cell: Cell, colour: Any) -> None:  # noqa: ANN401
-    if cell.mean is not None:
-        axes.errorbar(at, cell.mean, cell.sem, fmt="o", color=colour, markersize=5, capsize=2.5)
+    if cell.finished:
+        sem = None if pd.isna(cell.sem) else cell.sem
+        axes.errorbar(at, cell.mean, sem, fmt="o", color=colour, markersize=5, capsize=2.5)
         _hollow_out(axes, at, cell.mean, cell, colour)
 
 
@@ -135,44 +216,35 @@ def _hollow_out(axes: Axes, x: float, y: float, cell: Cell, colour: Any) -> None
 
 def _draw_dots(
     axes: Axes,
-    cells: Sequence[Cell | None],
+    table: Table,
+    column: Label,
     shift: float,
     colour: Any,  # noqa: ANN401 - any colour of matplotlib's
-    name: str,
     *,
     intervals: bool,
 ) -> None:
-    for place, cell in enumerate(cells):
-        if cell is None or cell.mean is None:
+    for place, row in enumerate(table.rows):
+        cell = table.cell(row, column)
+        if cell is None or not cell.finished:
             continue
         if intervals:
-            values = [entry.value for entry in cell.entries if entry.value is not None]
+            values = table.folds(row, column)["value"].dropna()
             axes.plot(
                 values, [place + shift] * len(values), ".", color=colour, alpha=0.45, markersize=3
             )
-            if ends := _interval(cell):
+            if pd.notna(cell.low):
+                ends = (cell.low, cell.high)
                 axes.plot(ends, [place + shift] * 2, color=colour, linewidth=1.3, alpha=0.7)
         axes.plot(cell.mean, place + shift, "o", color=colour, markersize=5)
         _hollow_out(axes, cell.mean, place + shift, cell, colour)
-    axes.plot([], [], "o", color=colour, label=name)
-
-
-def _interval(cell: Cell) -> tuple[float, float] | None:
-    found = cell.entries[0].measure
-    if found.metric != "auroc" or found.block != ALL:
-        return None
-    runs = [entry.run.metrics for entry in cell.entries if "auroc_ci_low" in entry.run.metrics]
-    if not runs:
-        return None
-    low = fmean(run["auroc_ci_low"] for run in runs)
-    return 100 * low, 100 * fmean(run["auroc_ci_high"] for run in runs)
+    axes.plot([], [], "o", color=colour, label=column_text(table, column))
 
 
 def _draw_rates_of(axes: Axes, table: Table, block: str, setting: Label, style: str) -> None:
     for metric, colour in (("fpr", COLOURS[1]), ("tpr", COLOURS[0])):
         column = (*setting, metric)
-        cells = [(row[1], table.cells.get((row, column))) for row in table.rows if row[0] == block]
-        points = [(float(at), cell.mean) for at, cell in cells if cell and cell.mean is not None]
+        cells = [(row[1], table.cell(row, column)) for row in table.rows if row[0] == block]
+        points = [(float(at), cell.mean) for at, cell in cells if cell and cell.finished]
         if points:
             name = label_text((*setting, NAMES[metric]))
             axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=1.6, label=name)

@@ -11,9 +11,7 @@ from typing import Any
 
 import yaml
 
-from gad_bench.report.cells import Cell
-from gad_bench.report.measures import ALL
-from gad_bench.report.runs import same_value
+from gad_bench.report.frame import ALL, Measure, same_value
 
 FIGURES = Path(__file__).with_name("published.csv")
 SOURCES = Path(__file__).with_name("published.yaml")
@@ -58,19 +56,25 @@ def catalogue() -> dict[str, Any]:
     return dict(yaml.safe_load(SOURCES.read_text(encoding="utf-8")))
 
 
-def published(cell: Cell) -> Published | None:
-    """Return the published figure of the same settings, block and categories as a cell's."""
-    keys, found = cell.entries[0].run.keys, cell.entries[0].measure
-    if found.metric != "auroc" or found.sigma:
+def published(
+    keys: Mapping[str, str], measure: Measure, categories: frozenset[str]
+) -> Published | None:
+    """Return the published figure of the same settings, measure and categories.
+
+    Args:
+        keys: of the runs.
+        measure: what was measured.
+        categories: that the runs cover.
+    """
+    if measure.metric != "auroc" or measure.sigma:
         return None
-    if found.block == ALL and keys.get("blocks.indices", "None") != "None":
+    if measure.block == ALL and keys.get("blocks.indices", "None") != "None":
         return None
-    categories = {entry.run.keys["category"] for entry in cell.entries}
     return next(
         (
             figure
             for figure in figures()
-            if figure.block == found.block
+            if figure.block == measure.block
             and _covers(figure, categories)
             and all(_allows(value, keys.get(key, "")) for key, value in figure.settings.items())
         ),
@@ -78,16 +82,11 @@ def published(cell: Cell) -> Published | None:
     )
 
 
-def difference(cell: Cell, figure: Published) -> float | None:
-    """Return ours minus the published, None where ours lacks runs."""
-    return cell.mean - figure.auroc if cell.complete and cell.mean is not None else None
-
-
 def _allows(allowed: str, value: str) -> bool:
-    return any(same_value(value, one) for one in allowed.split("|"))
+    return any(same_value(value, choice) for choice in allowed.split("|"))
 
 
-def _covers(figure: Published, categories: set[str]) -> bool:
+def _covers(figure: Published, categories: frozenset[str]) -> bool:
     if figure.category:
         return categories == {figure.category}
     return len(categories) == figure.categories
@@ -95,11 +94,11 @@ def _covers(figure: Published, categories: set[str]) -> bool:
 
 def _figure(row: Mapping[str, str]) -> Published:
     source = catalogue()["sources"][row["source"]]
-    own = {key: value for key, value in row.items() if value and key not in NOT_SETTINGS}
+    settings = {key: value for key, value in row.items() if value and key not in NOT_SETTINGS}
     return Published(
         source=row["source"],
         table=row["table"],
-        settings={**source["settings"], **own},
+        settings={**source["settings"], **settings},
         category=row["category"],
         categories=source["categories"],
         block=row["block"],

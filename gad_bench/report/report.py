@@ -1,21 +1,23 @@
-"""A report: the tables over some runs, and its files."""
+"""Which tables a report shows: one of those with a name, any two keys, or what fits any runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
-from gad_bench.base.files import whole_file, write_text
-from gad_bench.report.layouts import FOR_ANY_RUNS, Where, named_layout, own_table, pivot
-from gad_bench.report.runs import Run, one_run_each
-from gad_bench.report.tables import Layout, Table, fill
-from gad_bench.report.text import to_csv, to_latex, to_markdown
+import pandas as pd
+import yaml
 
-PAGE = "report.html"
-DPI = 120
-FORMATS = {"csv": to_csv, "md": to_markdown, "tex": to_latex}
+from gad_bench.base.errors import UserError
+from gad_bench.report.frame import Run, long_frame, one_run_each
+from gad_bench.report.tables import Layout, Table, fill
+
+LAYOUTS = Path(__file__).with_name("tables.yaml")
+FOR_ANY_RUNS = ("per_category", "per_block")
+
+Where = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Request:
 
     Attributes:
         table: a table's name; None: that of the runs' experiment, if it has one.
-        axes: the keys of rows and columns, in place of a named table.
+        axes: the keys of rows and columns, in place of a named table; "+" joins several.
         where: keys and values that the runs must have.
     """
 
@@ -39,15 +41,18 @@ class Report:
 
     Attributes:
         tables: the one that was asked for first.
-        runs: one a job.
         repeated: how many finished runs were left out because a newer one repeats them.
         source: where the runs come from.
     """
 
     tables: Sequence[Table]
-    runs: Sequence[Run]
     repeated: int
     source: str
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """One row of each run that the report is about, one a job."""
+        return self.tables[0].runs
 
     @property
     def repeated_text(self) -> str:
@@ -63,38 +68,62 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
     Raises:
         UserError: no run fits, a name or a key is unknown, or a table would mix settings.
     """
-    jobs, repeated = one_run_each(runs)
-    wanted = _wanted(jobs, request)
-    first = [fill(layout, jobs) for layout in wanted]
-    covered = first[0].runs if first else jobs
+    jobs, repeated = one_run_each(long_frame(runs))
+    first = [fill(layout, jobs) for layout in _wanted(jobs, request)]
+    covered = first[0].frame if first else jobs
     more = [fill(named_layout(name, request.where), covered) for name in FOR_ANY_RUNS]
     shown = [table.layout.axes for table in first]
     tables = first + [table for table in more if table.layout.axes not in shown]
-    return Report(tables=tables, runs=covered, repeated=repeated, source=source)
+    return Report(tables=tables, repeated=repeated, source=source)
 
 
-def write_report(report: Report, folder: Path) -> Path:
-    """Write each table as CSV, Markdown and LaTeX, the plots as PNG, and the page with all of them.
+@cache
+def named_layouts() -> dict[str, Layout]:
+    """Return the tables that have a name."""
+    described = yaml.safe_load(LAYOUTS.read_text(encoding="utf-8"))
+    return {
+        name: Layout(
+            name=name,
+            title=entry["title"],
+            rows=tuple(entry["rows"]),
+            columns=tuple(entry["columns"]),
+            where=entry.get("where", {}),
+            prefer=entry.get("prefer", {}),
+        )
+        for name, entry in described.items()
+    }
 
-    Returns:
-        the page.
+
+def named_layout(name: str, where: Where) -> Layout:
+    """Return a table by its name, for the runs that have the given values.
+
+    Raises:
+        UserError: there is no table of that name.
     """
-    from gad_bench.report.figures import figures
-    from gad_bench.report.page import render_page
-
-    drawn = {table.layout.name: figures(table) for table in report.tables}
-    for figure in chain.from_iterable(drawn.values()):
-        with whole_file(folder / f"{figure.name}.png") as file:
-            figure.plot.savefig(file, format="png", dpi=DPI)
-    for table in report.tables:
-        for suffix, render in FORMATS.items():
-            write_text(folder / f"{table.layout.name}.{suffix}", render(table))
-    write_text(folder / PAGE, render_page(report, drawn))
-    return folder / PAGE
+    known = named_layouts()
+    if name not in known:
+        raise UserError(f"there is no table {name!r}: choose from {', '.join(known)}")
+    return replace(known[name], where={**known[name].where, **where})
 
 
-def _wanted(runs: Sequence[Run], request: Request) -> list[Layout]:
+def _wanted(frame: pd.DataFrame, request: Request) -> list[Layout]:
     if request.axes:
-        return [pivot(*request.axes, request.where)]
-    name = request.table or own_table(runs)
+        return [_layout_of_keys(*request.axes, request.where)]
+    name = request.table or _table_of_experiment(frame)
     return [named_layout(name, request.where)] if name else []
+
+
+def _layout_of_keys(rows: str, columns: str, where: Where) -> Layout:
+    return Layout(
+        name=f"{rows}_by_{columns}".replace("/", "_"),
+        title=f"{rows} by {columns}",
+        rows=tuple(rows.split("+")),
+        columns=tuple(columns.split("+")),
+        where=where,
+    )
+
+
+def _table_of_experiment(frame: pd.DataFrame) -> str | None:
+    """Return the name of the table that all runs were made for, None where there is none."""
+    experiments = set(frame["experiment"]) if "experiment" in frame else set()
+    return next(iter(experiments & set(named_layouts())), None) if len(experiments) == 1 else None

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from itertools import chain
+from statistics import fmean, stdev
+from typing import Any
+
+import pandas as pd
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.cells import Cell, Entry, Label
-from gad_bench.report.measures import ALL, HIGHER_IS_BETTER, Measure, factor, measure
-from gad_bench.report.runs import Run, Status, same_value
-from gad_bench.report.settings import varying
+from gad_bench.report.frame import (
+    ALL,
+    HIGHER_IS_BETTER,
+    MEASURE,
+    Measure,
+    Status,
+    factor,
+    is_of_setting,
+    keys_of,
+    one_row_each,
+    same_value,
+    varying,
+)
+from gad_bench.report.published import published
 
 SETTINGS = "settings"  # the axis of all keys by which runs differ
 DEFAULTS = Measure("auroc", "", ALL)
+INTERVAL = ("auroc_ci_low", "auroc_ci_high")  # 95 %, of the blocks combined
+
+Label = tuple[str, ...]
+Cell = Any  # a row of `Table.cells`, None where rows and columns don't meet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,139 +70,221 @@ class Table:
 
     Attributes:
         layout: what it shows.
-        runs: the runs that it covers, one a job, unfinished ones among them.
+        frame: the runs that it covers, one a job, unfinished ones among them.
+        entries: a row a run and measure that it shows; its `row` and `column` are the labels'
+            positions; `value`, `low` and `high` (of the interval) are NaN where the run has none.
         rows: the rows' labels in order.
         columns: the columns' labels in order.
-        cells: by row and column; combinations that don't exist are absent.
     """
 
     layout: Layout
-    runs: Sequence[Run]
+    frame: pd.DataFrame
+    entries: pd.DataFrame
     rows: Sequence[Label]
     columns: Sequence[Label]
-    cells: Mapping[tuple[Label, Label], Cell]
 
-    @property
-    def counts(self) -> Counter[Status]:
-        """How many of its runs came how far."""
-        return Counter(run.status for run in self.runs)
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """A row a cell: its labels, mean, SEM, counts, interval and published figure."""
+        cells = _cells(self.entries, ["row", "column"])
+        cells["row"] = pd.Series([self.rows[place] for place in cells["row"]], dtype=object)
+        return self._with_columns(cells)
+
+    @cached_property
+    def margin(self) -> pd.DataFrame:
+        """A row a column: its cell over all rows, where these are categories; else none."""
+        if self.layout.rows != ("category",):
+            return pd.DataFrame()
+        return self._with_columns(_cells(self.entries, ["column"]).sort_values("column"))
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row of each run."""
+        return one_row_each(self.frame)
 
     @property
     def higher_is_better(self) -> bool:
         """Whether the greatest number is the best."""
-        cells = self.cells.values()
-        measures = (entry.measure for cell in cells for entry in cell.entries)
-        return all(found.metric.startswith(HIGHER_IS_BETTER) for found in measures)
+        return all(metric.startswith(HIGHER_IS_BETTER) for metric in self.metrics)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that it shows."""
+        return list(self.entries["metric"].unique())
 
     @property
     def count_text(self) -> str:
         """The runs behind the table, as in "73 of 75 runs (1 failed, 1 missing)"."""
-        counts = self.counts
-        text = f"{counts[Status.FINISHED]} of {len(self.runs)} runs"
-        lacking = [f"{counts[s]} {s}" for s in (Status.FAILED, Status.MISSING) if counts[s]]
+        counts = self.runs["status"].value_counts()
+        text = f"{counts.get(Status.FINISHED, 0)} of {len(self.runs)} runs"
+        lacking = [f"{counts[s]} {s}" for s in (Status.FAILED, Status.MISSING) if s in counts]
         return f"{text} ({', '.join(lacking)})" if lacking else text
 
+    def cell(self, row: Label, column: Label) -> Cell:
+        """Return a cell, None where the combination doesn't exist."""
+        return self._places.get((row, column))
 
-def fill(layout: Layout, runs: Iterable[Run]) -> Table:
+    def folds(self, row: Label, column: Label) -> pd.DataFrame:
+        """Return the entries of a cell."""
+        places = self.entries["row"] == self.rows.index(row)
+        return self.entries[places & (self.entries["column"] == self.columns.index(column))]
+
+    @cached_property
+    def _places(self) -> dict[tuple[Label, Label], Cell]:
+        labels = zip(self.cells["row"], self.cells["column"], strict=True)
+        return dict(zip(labels, self.cells.itertuples(index=False), strict=True))
+
+    def _with_columns(self, cells: pd.DataFrame) -> pd.DataFrame:
+        labels = [self.columns[place] for place in cells["column"]]
+        return cells.assign(column=pd.Series(labels, index=cells.index, dtype=object))
+
+
+def fill(layout: Layout, frame: pd.DataFrame) -> Table:
     """Fill a layout with runs, one a job.
 
     Raises:
         UserError: no run has the values asked for, a key is unknown, or runs that differ in
             another key than the layout's would be averaged.
     """
-    chosen = select(runs, layout)
+    chosen = select(frame, layout)
     layout = _spelled_out(layout, chosen)
-    entries: dict[tuple[Label, Label], list[Entry]] = {}
-    for run, found, value in _measured(chosen, layout):
-        place = _label(run, found, layout.rows), _label(run, found, layout.columns)
-        entries.setdefault(place, []).append(Entry(run, found, value))
-    if not entries:
+    shown = _shown(chosen, layout)
+    if shown.empty:
         raise _nothing_to_show(layout, chosen)
-    for place, cell_entries in entries.items():
-        _refuse_mixture(cell_entries, place, layout)
-    return Table(
-        layout=layout,
-        runs=chosen,
-        rows=_in_order(row for row, _ in entries),
-        columns=_in_order(column for _, column in entries),
-        cells={place: Cell(cell_entries) for place, cell_entries in entries.items()},
+    entries = _entries(chosen, shown)
+    row_labels, column_labels = _labels(entries, layout.rows), _labels(entries, layout.columns)
+    rows, columns = _in_order(row_labels), _in_order(column_labels)
+    entries = entries.assign(
+        row=[rows.index(label) for label in row_labels],
+        column=[columns.index(label) for label in column_labels],
     )
+    _refuse_mixture(entries, layout)
+    return Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
 
 
-def select(runs: Iterable[Run], layout: Layout) -> list[Run]:
+def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Return the runs that a layout is about.
 
     Raises:
         UserError: there is none, or a key is unknown.
     """
-    chosen = list(runs)
-    _require_keys(chosen, layout)
+    _require_keys(frame, layout)
     for key, values in layout.where.items():
-        if key not in Measure._fields:
-            chosen = _having(chosen, key, values) or _refuse_choice(chosen, key, values)
+        if key not in MEASURE:
+            chosen = _having(frame, key, values)
+            if chosen.empty:
+                there = ", ".join(sorted(frame[key].unique()))
+                raise UserError(f"no run has {key}={','.join(values)}: there are {there}")
+            frame = chosen
     for key, values in layout.prefer.items():
-        if key not in (*Measure._fields, *layout.axes, *layout.where):
-            chosen = _having(chosen, key, values) or chosen
-    return chosen
+        if key in frame and key not in (*MEASURE, *layout.axes, *layout.where):
+            chosen = _having(frame, key, values)
+            frame = frame if chosen.empty else chosen
+    return frame
 
 
-def _spelled_out(layout: Layout, runs: Sequence[Run]) -> Layout:
+def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
     """Put the keys by which the runs differ in the place of "settings"."""
-    named = tuple(key for key in layout.axes if key != SETTINGS)
-    found = varying(runs, named) if SETTINGS in layout.axes else ()
+    named = [key for key in layout.axes if key not in (SETTINGS, *MEASURE)]
+    keys = varying(frame, named) if SETTINGS in layout.axes else ()
 
     def spell_out(axis: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(chain.from_iterable(found if key == SETTINGS else (key,) for key in axis))
+        return tuple(chain.from_iterable(keys if key == SETTINGS else (key,) for key in axis))
 
     return replace(layout, rows=spell_out(layout.rows), columns=spell_out(layout.columns))
 
 
-def margin(table: Table) -> list[tuple[Label, Cell]]:
-    """Return each column's cell over all rows: the mean over categories, where these are rows."""
-    if table.layout.rows != ("category",):
-        return []
-    below: dict[Label, list[Entry]] = {column: [] for column in table.columns}
-    for (_, column), cell in table.cells.items():
-        below[column] += cell.entries
-    return [(column, Cell(entries)) for column, entries in below.items()]
+def _shown(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    """Return the rows whose numbers a table shows."""
+    shown = frame[frame["metric"] != ""]
+    for key in MEASURE:
+        wanted = [value for value in shown[key].unique() if _wants(layout, key, value)]
+        shown = shown[shown[key].isin(wanted)]
+    return shown
 
 
-def _measured(runs: Sequence[Run], layout: Layout) -> Iterator[tuple[Run, Measure, float | None]]:
-    """Yield each run with each of its numbers that the table shows.
+def _entries(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each run and each of the measures that are shown.
 
-    A run that isn't finished stands with None wherever its setting's other runs have a number, or
+    A run that isn't finished stands with NaN wherever its setting's other runs have a number, or
     where any run has, if all of its setting lack.
     """
-    numbers = {id(run): dict(_numbers(run, layout)) for run in runs}
-    of_setting: dict[object, set[Measure]] = {}
-    for run in runs:
-        of_setting.setdefault(run.setting, set()).update(numbers[id(run)])
-    anywhere = set(chain.from_iterable(numbers.values()))
-    for run in runs:
-        for found in sorted(of_setting[run.setting] or anywhere):
-            yield run, found, numbers[id(run)].get(found)
+    measures = shown[["setting", *MEASURE]].drop_duplicates()
+    lacking = frame.loc[~frame["setting"].isin(measures["setting"]), ["setting"]].drop_duplicates()
+    anywhere = measures[list(MEASURE)].drop_duplicates()
+    measures = pd.concat([measures, lacking.merge(anywhere, how="cross")])
+    values = shown["value"] * shown["metric"].map(factor)
+    return (
+        one_row_each(frame)
+        .drop(columns=[*MEASURE, "value"])
+        .merge(measures.sort_values(list(MEASURE), kind="stable"), on="setting")
+        .merge(shown[["run", *MEASURE]].assign(value=values), on=["run", *MEASURE], how="left")
+        .pipe(_with_intervals, frame)
+    )
 
 
-def _numbers(run: Run, layout: Layout) -> Iterator[tuple[Measure, float]]:
-    for name, value in run.metrics.items():
-        found = measure(name)
-        wanted = [_wants(layout, key, one) for key, one in found._asdict().items()]
-        if all(wanted):
-            yield found, value * factor(found.metric)
+def _with_intervals(entries: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add the ends of the interval of each run's AUROC, in percent."""
+    ends = frame[frame["metric"].isin(INTERVAL)].pivot(
+        index="run", columns="metric", values="value"
+    )
+    ends = 100 * ends.reindex(columns=list(INTERVAL)).set_axis(["low", "high"], axis=1)
+    combined = (entries["metric"] == "auroc") & (entries["block"] == ALL)
+    return entries.join(ends.reindex(entries["run"].where(combined, -1)).reset_index(drop=True))
 
 
 def _wants(layout: Layout, key: str, value: str) -> bool:
     """Tell whether a layout asks for a measure's value: by name, by an axis, or by default."""
     if key in layout.where:
         return value in layout.where[key]
-    default = getattr(DEFAULTS, key)
     rates = key == "sigma" and "sigma" in layout.axes
-    return bool(value) if rates else key in layout.axes or value == default
+    return bool(value) if rates else key in layout.axes or value == getattr(DEFAULTS, key)
 
 
-def _label(run: Run, found: Measure, keys: tuple[str, ...]) -> Label:
-    own = found._asdict()
-    return tuple(own[key] if key in own else run.keys.get(key, "") for key in keys)
+def _cells(entries: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Return a row a cell, in the order in which they come first."""
+    grouped = entries.groupby(by, sort=False)
+    there = entries.dropna(subset="value")
+    folds = there.groupby([*by, "category"], sort=False, observed=True)["value"].agg(fmean)
+    means = folds.groupby(by, sort=False).agg(mean=fmean, sem=_sem, categories="size")
+    status = entries["status"].mask(
+        entries["value"].isna() & (entries["status"] == Status.FINISHED), Status.MISSING
+    )
+    counts = pd.DataFrame({str(s): status == s for s in Status}).groupby(
+        [entries[key] for key in by], sort=False
+    )
+    cells = counts.sum().assign(
+        expected=grouped.size(),
+        metric=grouped["metric"].first(),
+        low=grouped["low"].agg(_mean_of_present),
+        high=grouped["high"].agg(_mean_of_present),
+        published=[_published(cell) for _, cell in grouped],
+    )
+    cells = cells.join(means).fillna({"categories": 0}).astype({"categories": int})
+    cells["complete"] = cells["finished"] == cells["expected"]
+    auroc = [getattr(figure, "auroc", math.nan) for figure in cells["published"]]
+    cells["difference"] = (cells["mean"] - auroc).where(cells["complete"])
+    return cells.reset_index()
+
+
+def _published(entries: pd.DataFrame) -> Any:  # noqa: ANN401 - pandas takes no other type
+    first = entries.iloc[0]
+    keys = {key: str(first[key]) for key in keys_of(entries)} if first["metric"] == "auroc" else {}
+    measure = Measure(*(first[key] for key in MEASURE))
+    return published(keys, measure, frozenset(entries["category"]))
+
+
+def _mean_of_present(values: pd.Series[float]) -> float:
+    present = values.dropna()
+    return fmean(present) if len(present) else math.nan
+
+
+def _sem(means: pd.Series[float]) -> float:
+    return stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+
+
+def _labels(entries: pd.DataFrame, keys: tuple[str, ...]) -> list[Label]:
+    return list(zip(*(entries[key] for key in keys), strict=True)) if keys else [()] * len(entries)
 
 
 def _in_order(labels: Iterable[Label]) -> list[Label]:
@@ -196,21 +297,22 @@ def _in_order(labels: Iterable[Label]) -> list[Label]:
 
 
 def _ranks(values: list[str]) -> dict[str, float]:
-    ends = {ALL: float("inf"), "": float("-inf")}
+    ends = {ALL: math.inf, "": -math.inf}
     try:
         return {value: ends[value] if value in ends else float(value) for value in values}
     except ValueError:
         return {value: float(number) for number, value in enumerate(values)}
 
 
-def _having(runs: Sequence[Run], key: str, values: Sequence[str]) -> list[Run]:
-    return [
-        run for run in runs if any(same_value(run.keys.get(key, ""), value) for value in values)
+def _having(frame: pd.DataFrame, key: str, values: Sequence[str]) -> pd.DataFrame:
+    alike = [
+        there for there in frame[key].unique() if any(same_value(there, value) for value in values)
     ]
+    return frame[frame[key].isin(alike)]
 
 
-def _require_keys(runs: Sequence[Run], layout: Layout) -> None:
-    known = {SETTINGS, *Measure._fields, *chain.from_iterable(run.keys for run in runs)}
+def _require_keys(frame: pd.DataFrame, layout: Layout) -> None:
+    known = {SETTINGS, *MEASURE, *keys_of(frame)}
     for key in (*layout.axes, *layout.where):
         if key not in known:
             near = get_close_matches(key, known) or sorted(
@@ -219,35 +321,28 @@ def _require_keys(runs: Sequence[Run], layout: Layout) -> None:
             raise UserError(f"no run has a key {key!r}: choose for example {', '.join(near)}")
 
 
-def _refuse_choice(runs: Sequence[Run], key: str, values: Sequence[str]) -> list[Run]:
-    there = ", ".join(sorted({run.keys.get(key, "") for run in runs}))
-    raise UserError(f"no run has {key}={','.join(values)}: there are {there}")
-
-
-def _refuse_mixture(entries: Sequence[Entry], place: tuple[Label, Label], layout: Layout) -> None:
+def _refuse_mixture(entries: pd.DataFrame, layout: Layout) -> None:
     """Refuse to average numbers that differ in more than category and fold."""
-    settings = {entry.run.setting for entry in entries}
-    measures = [set(values) for values in zip(*(entry.measure for entry in entries), strict=True)]
-    differing = {key for key, _ in frozenset.union(*settings) - frozenset.intersection(*settings)}
-    differing |= {
-        key for key, values in zip(Measure._fields, measures, strict=True) if len(values) > 1
-    }
-    if not differing:
+    cells = entries.groupby(["row", "column"], sort=False)
+    mixed = cells[["setting", *MEASURE]].nunique().gt(1).any(axis=1)
+    if not mixed.any():
         return
-    first = sorted(differing, key=lambda key: key.count("."))[0]
-    value = _label(entries[0].run, entries[0].measure, (first,))[0]
+    cell = cells.get_group(mixed.idxmax())
+    keys = [*filter(is_of_setting, keys_of(entries)), *MEASURE]
+    differing = sorted(key for key in keys if cell[key].nunique() > 1)
+    first = min(differing, key=lambda key: key.count("."))
+    place = [cell[key].iloc[0] for key in layout.axes]
     raise UserError(
-        f"table {layout.name}: the cell {' '.join(chain(*place))} would mix runs that differ in "
-        f"{', '.join(sorted(differing))}: choose some by --where {first}={value}, "
+        f"table {layout.name}: the cell {' '.join(place)} would mix runs that differ in "
+        f"{', '.join(differing)}: choose some by --where {first}={cell[first].iloc[0]}, "
         "or name the key in --rows or --columns"
     )
 
 
-def _nothing_to_show(layout: Layout, runs: Sequence[Run]) -> UserError:
-    if not any(run.status is Status.FINISHED for run in runs):
-        return UserError(f"none of {len(runs)} runs finished; the first: {runs[0].reason}")
+def _nothing_to_show(layout: Layout, frame: pd.DataFrame) -> UserError:
+    runs = one_row_each(frame)
+    if not (runs["status"] == Status.FINISHED).any():
+        return UserError(f"none of {len(runs)} runs finished; the first: {runs['reason'].iloc[0]}")
     asked = {key: [value] for key, value in DEFAULTS._asdict().items()} | dict(layout.where)
-    wanted = ", ".join(
-        f"{key}={','.join(asked[key])}" for key in Measure._fields if any(asked[key])
-    )
+    wanted = ", ".join(f"{key}={','.join(asked[key])}" for key in MEASURE if any(asked[key]))
     return UserError(f"table {layout.name}: no finished run has a metric of {wanted}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from gad_bench.report.cells import Cell, Label
-from gad_bench.report.measures import factor
-from gad_bench.report.published import Published, difference, published
-from gad_bench.report.runs import Run, Status
-from gad_bench.report.tables import Table, margin
+import pandas as pd
+
+from gad_bench.report.frame import MEASURE, Status, factor
+from gad_bench.report.tables import Cell, Label, Table
 
 NAMES = {
     "auroc": "AUROC in %",
@@ -52,39 +50,48 @@ def number_text(value: float, metric: str) -> str:
 
 def value_text(cell: Cell) -> str:
     """Return a cell's mean and SEM, or why it has none."""
-    metric = cell.entries[0].measure.metric
-    if cell.mean is None:
-        return str(Status.FAILED if cell.counts[Status.FAILED] else Status.MISSING)
-    mean = number_text(cell.mean, metric)
-    return mean if cell.sem is None else f"{mean} ± {number_text(cell.sem, metric)}"
+    if pd.isna(cell.mean):
+        return str(Status.FAILED if cell.failed else Status.MISSING)
+    mean = number_text(cell.mean, cell.metric)
+    return mean if pd.isna(cell.sem) else f"{mean} ± {number_text(cell.sem, cell.metric)}"
 
 
-def published_text(cell: Cell, figure: Published) -> str:
-    """Return a published figure and ours minus it."""
+def lacking_text(cell: Cell) -> str:
+    """Return what lacks, as in "73 of 75, 1 failed"; empty where nothing does."""
+    if cell.complete:
+        return ""
+    failed = f", {cell.failed} failed" if cell.failed else ""
+    return f"{cell.finished} of {cell.expected}{failed}"
+
+
+def published_text(cell: Cell) -> str:
+    """Return a cell's published figure and ours minus it; empty where there is none."""
+    figure = cell.published
+    if figure is None:
+        return ""
     text = f"{figure.auroc:.1f}" + (f" ± {figure.sem:.1f}" if figure.sem is not None else "")
-    ours = difference(cell, figure)
-    return text if ours is None else f"{text}, {ours:+z.1f}".replace("-", "\N{MINUS SIGN}")
+    if pd.isna(cell.difference):
+        return text
+    return f"{text}, {cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def cell_text(cell: Cell | None) -> str:
+def cell_text(cell: Cell) -> str:
     """Return all that a cell says, in one line."""
     if cell is None:
         return ""
-    text = value_text(cell) + (f" ({cell.lacking})" if cell.lacking else "")
-    figure = published(cell)
-    return f"{text} [{published_text(cell, figure)}]" if figure else text
+    lacking, beside = lacking_text(cell), published_text(cell)
+    text = value_text(cell) + (f" ({lacking})" if lacking else "")
+    return f"{text} [{beside}]" if beside else text
 
 
 def has_published(table: Table) -> bool:
     """Tell whether any cell has a published figure beside it."""
-    return any(published(cell) for cell in (*table.cells.values(), *dict(margin(table)).values()))
+    return any(cells["published"].notna().any() for cells in _all_cells(table))
 
 
 def metric_text(table: Table) -> str:
     """Return what a table's numbers are."""
-    cells = table.cells.values()
-    metrics = dict.fromkeys(entry.measure.metric for cell in cells for entry in cell.entries)
-    return ", ".join(NAMES.get(metric, metric) for metric in metrics)
+    return ", ".join(NAMES.get(metric, metric) for metric in table.metrics)
 
 
 def caption(table: Table, beside: str = "in brackets") -> str:
@@ -94,31 +101,29 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         table: the table.
         beside: where the published figures stand.
     """
-    categories = {run.keys["category"] for run in table.runs}
     how = "folds averaged"
-    if "category" not in table.layout.axes or margin(table):
-        count = f"{len(categories)} categories" if len(categories) > 1 else "1 category"
+    if "category" not in table.layout.axes or len(table.margin):
+        categories = table.runs["category"].nunique()
+        count = f"{categories} categories" if categories > 1 else "1 category"
         how = f"mean ± SEM over {count}, folds averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
     return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 
 
-def rows_of(table: Table) -> Iterator[tuple[Label, list[Cell | None]]]:
+def rows_of(table: Table) -> Iterator[tuple[Label, list[Cell]]]:
     """Yield each row's label and cells, the mean over categories last."""
     for row in table.rows:
-        yield row, [table.cells.get((row, column)) for column in table.columns]
-    if below := margin(table):
-        yield (MEAN,), [cell for _, cell in below]
+        yield row, [table.cell(row, column) for column in table.columns]
+    if len(table.margin):
+        yield (MEAN,), list(table.margin.itertuples(index=False))
 
 
-def unfinished(table: Table) -> Iterator[tuple[str, Run]]:
+def unfinished(table: Table) -> Iterator[tuple[str, pd.Series[Any]]]:
     """Yield the runs that the table lacks, each with what it is."""
-    keys = [key for key in table.layout.axes if any(key in run.keys for run in table.runs)]
-    for run in table.runs:
-        if run.status is not Status.FINISHED:
-            own = [run.keys.get(key, "") for key in keys if key not in ("category", "fold")]
-            named = [run.keys["category"], f"fold {run.keys['fold']}", *own]
-            yield ", ".join(value for value in named if value), run
+    shown = [key for key in table.layout.axes if key not in ("category", "fold", *MEASURE)]
+    for _, run in table.runs[table.runs["status"] != Status.FINISHED].iterrows():
+        parts = [run["category"], f"fold {run['fold']}", *(run[key] for key in shown)]
+        yield ", ".join(part for part in parts if part), run
 
 
 def to_markdown(table: Table) -> str:
@@ -126,7 +131,7 @@ def to_markdown(table: Table) -> str:
     lines = [f"**{table.layout.title}**", "", caption(table), ""]
     lines += [_markdown_row(head_of(table)), _markdown_row(_alignment(table))]
     lines += [_markdown_row([*label, *map(cell_text, cells)]) for label, cells in rows_of(table)]
-    lacking = [f"- {name}: {run.status}, {run.reason}" for name, run in unfinished(table)]
+    lacking = [f"- {name}: {run['status']}, {run['reason']}" for name, run in unfinished(table)]
     return "\n".join([*lines, *(["", "Not finished:", "", *lacking] if lacking else []), ""])
 
 
@@ -149,26 +154,21 @@ def to_latex(table: Table) -> str:
 
 def to_csv(table: Table) -> str:
     """Return a table as CSV, a line a cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.layout.axes, *CSV_COLUMNS])
-    for (row, column), cell in table.cells.items():
-        writer.writerow([*row, *column, *_csv_values(cell)])
-    for column, cell in margin(table):
-        writer.writerow([MEAN, *column, *_csv_values(cell)])
-    return text.getvalue()
+    cells = pd.concat(_all_cells(table), ignore_index=True)
+    figures = cells.pop("published")
+    cells["published"] = [figure and figure.auroc for figure in figures]
+    cells["published_sem"] = [figure and figure.sem for figure in figures]
+    cells["published_in"] = [figure and f"{figure.source} {figure.table}" for figure in figures]
+    labels = [(*row, *column) for row, column in zip(cells["row"], cells["column"], strict=True)]
+    lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
+    return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
 
 
-def _csv_values(cell: Cell) -> list[object]:
-    figure = published(cell)
-    counts = [cell.counts[status] for status in Status]
-    values = [cell.mean, cell.sem, len(cell.categories), *counts, cell.expected]
-    beside = (
-        [figure.auroc, figure.sem, difference(cell, figure), f"{figure.source} {figure.table}"]
-        if figure
-        else [None] * 4
-    )
-    return ["" if value is None else value for value in (*values, *beside)]
+def _all_cells(table: Table) -> list[pd.DataFrame]:
+    """Return the cells, and those of the mean over categories where there are any."""
+    if table.margin.empty:
+        return [table.cells]
+    return [table.cells, table.margin.assign(row=pd.Series([(MEAN,)] * len(table.margin)))]
 
 
 def _alignment(table: Table) -> list[str]:

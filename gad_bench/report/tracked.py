@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.runs import Run, Setting, Status
+from gad_bench.report.frame import Run, Setting, Status
 from gad_bench.steps.identity import CHOICES
 
 if TYPE_CHECKING:

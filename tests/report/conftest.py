@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.process import config_folder
 from gad_bench.config import register
-from gad_bench.report.runs import Run, Status
+from gad_bench.report.frame import Run, Status
 
 
 @cache

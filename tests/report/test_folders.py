@@ -9,10 +9,12 @@ import pytest
 
 from gad_bench.base.errors import UserError
 from gad_bench.report.folders import latest_sweep, read_folder
-from gad_bench.report.runs import Status, one_run_each
+from gad_bench.report.frame import Status, long_frame, one_run_each
 from gad_bench.report.tables import Layout, fill
+from gad_bench.report.text import lacking_text
 
 TINY = ("dataset=demo", "backbone=filterbank")
+CATEGORIES = Layout(name="t", title="T", rows=("category",), columns=("covariance",))
 LAYOUT = Layout(name="t", title="T", rows=("covariance",), columns=("dataset",))
 
 
@@ -54,14 +56,14 @@ def test_each_job_of_a_sweep_is_found_as_it_ended(sweep: Any) -> None:
 
 
 def test_the_table_of_a_sweep_is_the_one_computed_by_hand(sweep: Any) -> None:
-    table = fill(LAYOUT, read_folder(sweep.path))
-    identity, diagonal = (table.cells[(name,), ("demo",)] for name in ("identity", "diagonal"))
+    table = fill(LAYOUT, long_frame(read_folder(sweep.path)))
+    identity, diagonal = (table.cell((name,), ("demo",)) for name in ("identity", "diagonal"))
     # 91, 80 and 72: mean 81, variance (100 + 1 + 81) / 2 = 91.
     assert (identity.mean, identity.sem) == pytest.approx((81, math.sqrt(91 / 3)))
-    assert identity.lacking == "5 of 6, 1 failed"
+    assert lacking_text(identity) == "5 of 6, 1 failed"
     # 50, 61 and 70: mean 181 / 3, squared deviations 961/9, 4/9 and 841/9.
     assert (diagonal.mean, diagonal.sem) == pytest.approx((181 / 3, math.sqrt(1806 / 9 / 2 / 3)))
-    assert diagonal.lacking == "5 of 6"
+    assert lacking_text(diagonal) == "5 of 6"
     assert table.count_text == "10 of 12 runs (1 failed, 1 missing)"
 
 
@@ -69,10 +71,11 @@ def test_a_repeated_job_counts_once_by_its_newest_finished_run(sweep: Any) -> No
     job = overrides("fabric", 0, "identity")
     sweep.add(20, *job, metrics={"auroc": 0.98}, ended=2000)
     sweep.add(21, *job, failure="interrupted", ended=3000)
-    jobs, repeated = one_run_each(read_folder(sweep.path))
-    assert (len(jobs), repeated) == (12, 1)
-    identity = fill(LAYOUT, jobs).cells[("identity",), ("demo",)]
-    assert identity.categories["fabric"] == pytest.approx(95)  # (98 + 92) / 2
+    jobs, repeated = one_run_each(long_frame(read_folder(sweep.path)))
+    assert (jobs["run"].nunique(), repeated) == (12, 1)
+    categories = fill(CATEGORIES, jobs)
+    assert categories.cell(("fabric",), ("identity",)).mean == pytest.approx(95)  # (98 + 92) / 2
+    identity = fill(LAYOUT, jobs).cell(("identity",), ("demo",))
     assert identity.mean == pytest.approx((95 + 80 + 72) / 3)
 
 
@@ -82,8 +85,8 @@ def test_a_later_sweep_that_finishes_what_lacked_completes_the_table(
     rest = sweep_folder(sweep.path.parent / "2", *overrides("wood", 1, "identity"))
     rest.add(0, *overrides("wood", 1, "identity"), metrics={"auroc": 0.9}, ended=2000)
     rest.add(1, *overrides("hex_nut", 1, "diagonal"), metrics={"auroc": 0.9}, ended=2000)
-    jobs, repeated = one_run_each(read_folder(sweep.path.parent))
-    assert (len(jobs), repeated) == (12, 0)
+    jobs, repeated = one_run_each(long_frame(read_folder(sweep.path.parent)))
+    assert (jobs["run"].nunique(), repeated) == (12, 0)
     assert fill(LAYOUT, jobs).count_text == "12 of 12 runs"
 
 

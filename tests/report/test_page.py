@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gad_bench.report.figures import figures
+from gad_bench.report.frame import Run, Status
 from gad_bench.report.page import render_page
+from gad_bench.report.plots import draw_table
 from gad_bench.report.report import Report, Request, make_report
-from gad_bench.report.runs import Run, Status
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 
 def rendered(report: Report) -> str:
-    return render_page(report, {table.layout.name: figures(table) for table in report.tables})
+    return render_page(report, {table.layout.name: draw_table(table) for table in report.tables})
 
 
 def parsed(report: Report) -> Page:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import math
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
 
-from gad_bench.report.cells import Cell, Entry
-from gad_bench.report.measures import measure
-from gad_bench.report.published import Published, catalogue, difference, figures, published
+from gad_bench.report.frame import long_frame, measure
+from gad_bench.report.published import Published, catalogue, figures
+from gad_bench.report.tables import Cell, Layout, fill
 
 GROUPS = {
     "dataset.name": "mvtec_ad",
@@ -26,10 +27,19 @@ GROUPS = {
 CATEGORIES = [f.category for f in figures() if f.table == "V" and f.category]
 
 
-def cell(run_of: Any, categories: list[str], name: str = "auroc", **changes: str) -> Cell:
-    keys = {key.replace(".", "__"): value for key, value in GROUPS.items()}
-    runs = [run_of(category, 0, 0.9, **keys | changes) for category in categories]
-    return Cell([Entry(run, measure(name), 90.0) for run in runs])
+def cell(
+    run_of: Any, categories: list[str], name: str = "auroc", lacking: str = "", **changes: str
+) -> Cell:
+    """The only cell of a table over categories, in all of which but one the metric is 0.9."""
+    keys = {key.replace(".", "__"): value for key, value in GROUPS.items()} | changes
+    runs = [
+        run_of(category, 0, metrics={} if category == lacking else {name: 0.9}, **keys)
+        for category in categories
+    ]
+    where = {key: [value] for key, value in measure(name)._asdict().items() if value}
+    layout = Layout(name="t", title="T", rows=("backbone",), columns=("covariance",), where=where)
+    table = fill(layout, long_frame(runs))
+    return table.cell(table.rows[0], table.columns[0])
 
 
 def the_figure(found: Published | None) -> Published:
@@ -66,9 +76,9 @@ def test_tables_one_and_two_agree_on_b4() -> None:
 
 def test_a_block_is_compared_with_its_level(run_of: Any) -> None:
     ours = cell(run_of, CATEGORIES, "auroc_block_6")
-    figure = the_figure(published(ours))
+    figure = the_figure(ours.published)
     assert (figure.auroc, figure.sem) == (96.7, 1.0)
-    assert difference(ours, figure) == pytest.approx(-6.7)
+    assert ours.difference == pytest.approx(-6.7)
 
 
 def test_a_category_is_compared_with_its_own_figure(run_of: Any) -> None:
@@ -78,13 +88,13 @@ def test_a_category_is_compared_with_its_own_figure(run_of: Any) -> None:
         "reduction": "npca",
         "reduction__threshold": "0.99",
     }
-    assert the_figure(published(cell(run_of, ["screw"], **augmented))).auroc == 85.2
-    assert the_figure(published(cell(run_of, CATEGORIES, **augmented))).auroc == 95.8
+    assert the_figure(cell(run_of, ["screw"], **augmented).published).auroc == 85.2
+    assert the_figure(cell(run_of, CATEGORIES, **augmented).published).auroc == 95.8
 
 
 def test_the_whole_training_set_is_compared_with_the_reimplementation(run_of: Any) -> None:
     full = {"fold___target_": "gad_bench.data.split.Full", "fold__n_splits": ""}
-    figure = the_figure(published(cell(run_of, ["screw"], **full)))
+    figure = the_figure(cell(run_of, ["screw"], **full).published)
     assert (figure.source, figure.auroc) == ("byungjae89", 78.1)
 
 
@@ -101,19 +111,18 @@ def test_the_whole_training_set_is_compared_with_the_reimplementation(run_of: An
     ],
 )
 def test_other_settings_are_not_compared(run_of: Any, changes: dict[str, str]) -> None:
-    assert published(cell(run_of, CATEGORIES, **changes)) is None
+    assert cell(run_of, CATEGORIES, **changes).published is None
 
 
 def test_fewer_categories_and_other_metrics_are_not_compared(run_of: Any) -> None:
-    assert published(cell(run_of, CATEGORIES[:14])) is None
-    assert published(cell(run_of, CATEGORIES, "aupr")) is None
+    assert cell(run_of, CATEGORIES[:14]).published is None
+    assert cell(run_of, CATEGORIES, "aupr").published is None
 
 
 def test_a_cell_that_lacks_runs_has_no_difference(run_of: Any) -> None:
-    entries = list(cell(run_of, CATEGORIES).entries)
-    entries[0] = Entry(run_of("bottle"), entries[0].measure, None)
-    figure = next(f for f in figures() if f.table == "I")
-    assert difference(Cell(entries), figure) is None
+    ours = cell(run_of, CATEGORIES, lacking="bottle")
+    assert the_figure(ours.published).table == "I"
+    assert math.isnan(ours.difference)
 
 
 def test_each_figure_has_a_source() -> None:

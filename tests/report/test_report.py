@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.layouts import named_layouts
-from gad_bench.report.report import Request, make_report, write_report
+from gad_bench.report.page import write_report
+from gad_bench.report.report import Request, make_report, named_layouts
 
 
 def test_runs_of_an_experiment_show_its_own_table_first(runs_of: Any) -> None:

@@ -6,15 +6,20 @@ from typing import Any
 import pytest
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.runs import Status
-from gad_bench.report.tables import Layout, fill, margin
+from gad_bench.report.frame import Run, Status, long_frame
+from gad_bench.report.tables import Layout, Table, fill
+from gad_bench.report.text import lacking_text
 
 CATEGORIES = Layout(name="t", title="T", rows=("category",), columns=("covariance",))
 ESTIMATORS = Layout(name="t", title="T", rows=("covariance",), columns=("dataset",))
 
 
+def filled(layout: Layout, runs: list[Run]) -> Table:
+    return fill(layout, long_frame(runs))
+
+
 def only_cell(layout: Layout, runs: Any) -> Any:
-    (cell,) = fill(layout, runs).cells.values()
+    (cell,) = filled(layout, runs).cells.itertuples()
     return cell
 
 
@@ -22,7 +27,9 @@ def test_folds_are_averaged_in_a_category_first_then_categories(runs_of: Any) ->
     # 91, 80 and 72: mean 81, deviations 10, -1, -9, variance (100 + 1 + 81) / 2 = 91.
     runs = runs_of([(0.90, 0.92), (0.80,), (0.70, 0.72, 0.74)], covariance="identity")
     cell = only_cell(ESTIMATORS, runs)
-    assert cell.categories == pytest.approx({"bolt": 91, "nut": 80, "washer": 72})
+    by_category = filled(CATEGORIES, runs).cells
+    assert [row for (row,) in by_category["row"]] == ["bolt", "nut", "washer"]
+    assert list(by_category["mean"]) == pytest.approx([91, 80, 72])
     assert cell.mean == pytest.approx(81)
     assert cell.sem == pytest.approx(math.sqrt(91 / 3))
     assert cell.complete
@@ -30,7 +37,8 @@ def test_folds_are_averaged_in_a_category_first_then_categories(runs_of: Any) ->
 
 def test_one_category_has_a_mean_and_no_standard_error(run_of: Any) -> None:
     cell = only_cell(ESTIMATORS, [run_of("bolt", 0, 0.8, covariance="identity")])
-    assert (cell.mean, cell.sem) == (pytest.approx(80), None)
+    assert cell.mean == pytest.approx(80)
+    assert math.isnan(cell.sem)
 
 
 def test_a_missing_and_a_failed_run_are_counted_where_they_lack(run_of: Any, runs_of: Any) -> None:
@@ -38,10 +46,10 @@ def test_a_missing_and_a_failed_run_are_counted_where_they_lack(run_of: Any, run
     runs.append(run_of("washer", 1, status=Status.FAILED, covariance="identity"))
     cell = only_cell(ESTIMATORS, runs)
     assert (cell.finished, cell.expected) == (4, 6)
-    assert cell.lacking == "4 of 6, 1 failed"
+    assert lacking_text(cell) == "4 of 6, 1 failed"
     assert cell.mean == pytest.approx((90 + 80 + 70) / 3)
-    table = fill(CATEGORIES, runs)
-    lacking = {row[0]: table.cells[row, ("identity",)].lacking for row in table.rows}
+    table = filled(CATEGORIES, runs)
+    lacking = {row[0]: lacking_text(table.cell(row, ("identity",))) for row in table.rows}
     assert lacking == {"bolt": "", "nut": "1 of 2", "washer": "1 of 2, 1 failed"}
     assert table.count_text == "4 of 6 runs (1 failed, 1 missing)"
 
@@ -49,17 +57,17 @@ def test_a_missing_and_a_failed_run_are_counted_where_they_lack(run_of: Any, run
 def test_a_cell_without_any_finished_run_has_no_number(runs_of: Any) -> None:
     runs = runs_of([(0.9,), (0.8,), (0.7,)], covariance="identity")
     runs += runs_of([(None,), (None,), (None,)], covariance="oas")
-    table = fill(ESTIMATORS, runs)
-    assert table.cells[("oas",), ("demo",)].mean is None
-    assert table.cells[("oas",), ("demo",)].lacking == "0 of 3"
+    table = filled(ESTIMATORS, runs)
+    assert math.isnan(table.cell(("oas",), ("demo",)).mean)
+    assert lacking_text(table.cell(("oas",), ("demo",))) == "0 of 3"
 
 
 def test_blocks_make_rows_in_the_order_of_their_numbers_and_all_last(run_of: Any) -> None:
     metrics = {"auroc": 0.9, "auroc_block_10": 0.5, "auroc_block_2": 0.6, "aupr": 0.1}
     layout = Layout(name="t", title="T", rows=("block",), columns=("dataset",))
-    table = fill(layout, [run_of("bolt", metrics=metrics)])
+    table = filled(layout, [run_of("bolt", metrics=metrics)])
     assert table.rows == [("2",), ("10",), ("all",)]
-    assert table.cells[("10",), ("demo",)].mean == pytest.approx(50)
+    assert table.cell(("10",), ("demo",)).mean == pytest.approx(50)
 
 
 def test_a_failed_run_lacks_in_each_block_that_its_setting_has(run_of: Any) -> None:
@@ -69,10 +77,10 @@ def test_a_failed_run_lacks_in_each_block_that_its_setting_has(run_of: Any) -> N
         run_of("nut", status=Status.FAILED, backbone="small"),
         run_of("bolt", metrics={"auroc": 0.9, "auroc_block_7": 0.5}, backbone="large"),
     ]
-    table = fill(layout, runs)
-    assert table.cells[("small",), ("0",)].lacking == "1 of 2, 1 failed"
-    assert (("small",), ("7",)) not in table.cells
-    assert table.cells[("large",), ("7",)].complete
+    table = filled(layout, runs)
+    assert lacking_text(table.cell(("small",), ("0",))) == "1 of 2, 1 failed"
+    assert table.cell(("small",), ("7",)) is None
+    assert table.cell(("large",), ("7",)).complete
 
 
 def test_a_setting_that_failed_altogether_lacks_in_every_column(run_of: Any) -> None:
@@ -81,8 +89,8 @@ def test_a_setting_that_failed_altogether_lacks_in_every_column(run_of: Any) -> 
         run_of("bolt", metrics={"auroc": 0.9, "auroc_block_0": 0.5}, backbone="small"),
         run_of("bolt", status=Status.FAILED, backbone="large"),
     ]
-    table = fill(layout, runs)
-    assert [table.cells[("large",), column].lacking for column in table.columns] == [
+    table = filled(layout, runs)
+    assert [lacking_text(table.cell(("large",), column)) for column in table.columns] == [
         "0 of 1, 1 failed"
     ] * 2
 
@@ -96,9 +104,9 @@ def test_rates_at_sigma_are_an_axis(run_of: Any) -> None:
         columns=("metric",),
         where={"metric": ["fpr", "tpr"]},
     )
-    table = fill(layout, [run_of("bolt", metrics=metrics | {"auroc": 0.5})])
+    table = filled(layout, [run_of("bolt", metrics=metrics | {"auroc": 0.5})])
     assert table.rows == [("0", "1"), ("0", "2")]
-    assert table.cells[("0", "1"), ("tpr",)].mean == pytest.approx(90)
+    assert table.cell(("0", "1"), ("tpr",)).mean == pytest.approx(90)
 
 
 def test_settings_stand_for_the_keys_by_which_runs_differ(run_of: Any) -> None:
@@ -108,7 +116,7 @@ def test_settings_stand_for_the_keys_by_which_runs_differ(run_of: Any) -> None:
         run_of("bolt", 0, 0.8, reduction="pca", reduction__threshold="0.99", seed="0"),
         run_of("bolt", 0, 0.9, reduction="none", seed="0"),
     ]
-    table = fill(layout, runs)
+    table = filled(layout, runs)
     assert table.layout.columns == ("reduction", "reduction.threshold")
     assert table.columns == [("pca", "0.95"), ("pca", "0.99"), ("none", "")]
 
@@ -119,7 +127,7 @@ def test_runs_that_differ_in_another_key_are_not_averaged(run_of: Any) -> None:
         run_of("nut", 0, 0.8, covariance="oas", contamination="0.1"),
     ]
     with pytest.raises(UserError, match=r"differ in contamination: .* --where contamination=0.0"):
-        fill(ESTIMATORS, runs)
+        filled(ESTIMATORS, runs)
 
 
 def test_blocks_are_not_averaged_with_each_other(run_of: Any) -> None:
@@ -128,7 +136,7 @@ def test_blocks_are_not_averaged_with_each_other(run_of: Any) -> None:
     )
     run = run_of("bolt", metrics={"auroc_block_0": 0.5, "auroc_block_1": 0.6})
     with pytest.raises(UserError, match="differ in block"):
-        fill(layout, [run])
+        filled(layout, [run])
 
 
 def test_a_condition_chooses_runs_and_a_preference_only_where_they_differ(run_of: Any) -> None:
@@ -145,11 +153,11 @@ def test_a_condition_chooses_runs_and_a_preference_only_where_they_differ(run_of
 
 def test_categories_have_a_mean_below_them(runs_of: Any) -> None:
     runs = runs_of([(0.9, 0.92), (0.8,), (0.7, None)], covariance="identity")
-    ((column, cell),) = margin(fill(CATEGORIES, runs))
-    assert column == ("identity",)
+    (cell,) = filled(CATEGORIES, runs).margin.itertuples()
+    assert cell.column == ("identity",)
     assert cell.mean == pytest.approx((91 + 80 + 70) / 3)
-    assert cell.lacking == "4 of 5"
-    assert margin(fill(ESTIMATORS, runs)) == []
+    assert lacking_text(cell) == "4 of 5"
+    assert filled(ESTIMATORS, runs).margin.empty
 
 
 @pytest.mark.parametrize(
@@ -164,9 +172,9 @@ def test_what_is_not_there_is_said_by_name(
     run_of: Any, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        fill(Layout(**(vars(ESTIMATORS) | changes)), [run_of("bolt", 0, 0.7, covariance="oas")])
+        filled(Layout(**(vars(ESTIMATORS) | changes)), [run_of("bolt", 0, 0.7, covariance="oas")])
 
 
 def test_a_sweep_of_which_nothing_finished_says_why(run_of: Any) -> None:
     with pytest.raises(UserError, match="none of 1 runs finished; the first: why"):
-        fill(ESTIMATORS, [run_of("bolt", status=Status.FAILED, covariance="oas")])
+        filled(ESTIMATORS, [run_of("bolt", status=Status.FAILED, covariance="oas")])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gad_bench.report.runs import Status
+from gad_bench.report.frame import Status, long_frame
 from gad_bench.report.tables import Layout, Table, fill
 from gad_bench.report.text import to_csv, to_latex, to_markdown
 
@@ -19,7 +19,7 @@ def table(runs_of: Any, run_of: Any) -> Table:
     runs = runs_of([(0.90, 0.92), (0.80, None), (0.70, 0.74)], covariance="oas", **keys)
     runs += runs_of([(0.5,), (0.6,), ()], covariance="identity", **keys)
     runs.append(run_of("bolt", 0, status=Status.FAILED, covariance="mcd", **keys))
-    return fill(ESTIMATORS, runs)
+    return fill(ESTIMATORS, long_frame(runs))
 
 
 def test_markdown_gives_mean_and_sem_and_says_what_lacks(table: Table) -> None:
@@ -64,7 +64,7 @@ def test_each_key_of_the_rows_has_a_column(run_of: Any) -> None:
     layout = Layout(name="t", title="T", rows=("covariance", "block"), columns=("backbone",))
     run = run_of("bolt", metrics={"auroc_block_3": 0.5}, covariance="oas", backbone="b")
     assert "| covariance | block | b |\n| --- | --- | ---: |\n| oas | 3 | 50.0 |" in to_markdown(
-        fill(layout, [run])
+        fill(layout, long_frame([run]))
     )
 
 
@@ -77,7 +77,7 @@ def test_a_quantity_that_is_no_share_is_printed_as_it_is(run_of: Any) -> None:
         where={"metric": ["seconds_fit"]},
     )
     run = run_of("bolt", metrics={"seconds_fit": 0.12345}, covariance="oas", backbone="b")
-    assert "| oas | 0.123 |" in to_markdown(fill(layout, [run]))
+    assert "| oas | 0.123 |" in to_markdown(fill(layout, long_frame([run])))
 
 
 def test_the_published_figure_stands_beside_ours_with_the_difference(run_of: Any) -> None:
@@ -99,7 +99,7 @@ def test_the_published_figure_stands_beside_ours_with_the_difference(run_of: Any
         for number in range(15)
     ]
     layout = Layout(name="t", title="T", rows=("block",), columns=("covariance",))
-    table = fill(layout, runs)
+    table = fill(layout, long_frame(runs))
     assert "| 6 | 96.0 ± 0.0 [96.7 ± 1.0, −0.7] |" in to_markdown(table)  # noqa: RUF001
     (row,) = csv.DictReader(io.StringIO(to_csv(table)))
     assert (row["published"], row["published_sem"]) == ("96.7", "1.0")

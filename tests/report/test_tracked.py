@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.runs import Run, Status
+from gad_bench.report.frame import Run, Status
 from gad_bench.report.tracked import missing_from_product, read_tracked
 from gad_bench.tracking import DatasetInput, Description, MLflow
 

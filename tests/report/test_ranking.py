@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gad_bench.report.statistics import critical_difference, rank_settings
+from gad_bench.report.ranking import critical_difference, rank_settings
 
 
 def textbook_ranks(row: np.ndarray) -> list[float]:

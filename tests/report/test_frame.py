@@ -4,24 +4,30 @@ from typing import Any
 
 import pytest
 
-from gad_bench.report.runs import Status, flatten, one_run_each, same_value
+from gad_bench.report.frame import Run, Status, flatten, long_frame, one_run_each, same_value
+
+
+def kept(*runs: Run) -> tuple[list[Run], int]:
+    """The runs that are kept, and how many repeat a finished one."""
+    frame, repeated = one_run_each(long_frame(runs))
+    return [runs[number] for number in frame["run"].unique()], repeated
 
 
 def test_of_a_repeated_job_the_newest_finished_run_counts(run_of: Any) -> None:
     old = run_of("bolt", 0, 0.8, ended=1)
     new = run_of("bolt", 0, 0.9, ended=2)
-    assert one_run_each([new, old]) == ([new], 1)
+    assert kept(new, old) == ([new], 1)
 
 
 def test_a_finished_run_counts_before_a_newer_one_that_failed(run_of: Any) -> None:
     finished = run_of("bolt", 0, 0.8, ended=1)
     failed = run_of("bolt", 0, status=Status.FAILED, ended=2)
-    assert one_run_each([finished, failed]) == ([finished], 0)
+    assert kept(finished, failed) == ([finished], 0)
 
 
 def test_a_failed_run_counts_before_one_that_never_was(run_of: Any) -> None:
     failed, missing = run_of("bolt", 0, status=Status.FAILED), run_of("bolt", 0)
-    assert one_run_each([missing, failed]) == ([failed], 0)
+    assert kept(missing, failed) == ([failed], 0)
 
 
 @pytest.mark.parametrize(

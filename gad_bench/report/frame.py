@@ -1,0 +1,221 @@
+"""Runs as one long DataFrame: a row a run and measure, the run's keys beside each number.
+
+Its columns are the runs' keys (as categories, "" where a run lacks one), `RUN` and `MEASURE`; a run
+without numbers has one row, whose measure is "" and whose value is NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from gad_bench.config import leaves
+
+Setting = frozenset[tuple[str, str]]
+
+MEASURE = ("metric", "sigma", "block")
+RUN = ("run", "job", "setting", "status", "reason", "place", "ended")  # the first three: numbers
+NUMBERS = ("value", "low", "high")
+PLACE = ("row", "column")  # of a table
+METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
+ALL = "all"  # the blocks combined
+HIGHER_IS_BETTER = ("auroc", "aupr")
+SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in percent
+
+# Keys that leave a run's numbers as they are, with all keys below them.
+WITHOUT_EFFECT = (
+    *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
+    *("tracking", "experiment", "variant", "hydra"),
+)
+OF_THE_CATEGORY = ("category", "dataset.categories")
+OF_THE_FOLD = ("fold", "fold.index")
+GROUPS = (
+    *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
+    *("reduction", "covariance", "detector", "combination"),
+)
+
+
+class Status(StrEnum):
+    """How far a run came."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run as it is read, or the place of one that was asked for.
+
+    Attributes:
+        keys: the config, flattened to dotted keys, and each group's choice under the group's name;
+            `fold` is the fold's number, or "full".
+        status: how far it came.
+        metrics: by name, of a finished run.
+        ended: when, in seconds since the epoch.
+        place: its output folder, or its id in MLflow.
+        reason: why it isn't finished.
+    """
+
+    keys: Mapping[str, str]
+    status: Status
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    ended: float = 0.0
+    place: str = ""
+    reason: str = ""
+
+    @property
+    def job(self) -> Setting:
+        """What determines the run's numbers."""
+        return frozenset(pair for pair in self.keys.items() if not _below(pair[0], WITHOUT_EFFECT))
+
+    @property
+    def setting(self) -> Setting:
+        """What determines its numbers, but for category and fold."""
+        return frozenset(pair for pair in self.job if is_of_setting(pair[0]))
+
+
+class Measure(NamedTuple):
+    """A metric's name, taken apart."""
+
+    metric: str
+    sigma: str  # "" where the metric has none
+    block: str  # a number, or "all"
+
+
+def long_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return runs as the long DataFrame; `job` and `setting` number what is alike from 0."""
+    listed = list(runs)
+    table = pd.DataFrame([dict(run.keys) for run in listed]).fillna("").astype("category")
+    facts = [(run.status, run.reason, run.place, run.ended) for run in listed]
+    table[list(RUN[3:])] = pd.DataFrame(facts, columns=list(RUN[3:]))
+    numbered = {"run": range(len(listed)), "job": _numbers(run.job for run in listed)}
+    table = table.assign(**numbered, setting=_numbers(run.setting for run in listed))
+    values = [
+        (number, *measure(name), value)
+        for number, run in enumerate(listed)
+        for name, value in run.metrics.items()
+    ]
+    measured = pd.DataFrame(values, columns=["run", *MEASURE, "value"])
+    return table.merge(measured, on="run", how="left").fillna(dict.fromkeys(MEASURE, ""))
+
+
+def one_row_each(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of each run, for what concerns it as a whole."""
+    return frame.drop_duplicates("run")
+
+
+def one_run_each(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep one run of each job: the newest that finished, else the newest that failed.
+
+    Returns:
+        the runs, in the order in which their jobs came first, and how many were left out that
+        repeat a finished one.
+    """
+    runs = one_row_each(frame)
+    standing = runs["status"].map({"finished": 0, "failed": 1, "missing": 2})
+    best_first = runs.assign(standing=standing).sort_values(
+        ["standing", "ended"], ascending=[True, False], kind="stable"
+    )
+    kept = frame["run"].isin(best_first.drop_duplicates("job")["run"])
+    repeated = runs.loc[standing == 0, "job"].duplicated().sum()
+    return frame[kept].sort_values("job", kind="stable"), int(repeated)
+
+
+def run_keys(config: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, str]:
+    """Return a run's keys, as `Run` describes them.
+
+    Args:
+        config: the run's config, nested.
+        choices: the choice in each group, as `hydra.runtime.choices` lists them.
+    """
+    keys = dict(flatten(config))
+    keys |= {group: str(choice) for group, choice in choices.items() if "hydra/" not in group}
+    keys["fold"] = keys.get("fold.index", keys["fold"])
+    if keys["backbone"] == "timm":
+        keys["backbone"] = keys["backbone.name"]
+    return keys
+
+
+def flatten(config: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - any YAML
+    """Yield a nested config's leaves as dotted keys and text."""
+    return ((key, str(value)) for key, value in leaves(config))
+
+
+@cache
+def measure(name: str) -> Measure:
+    """Take a metric's name apart."""
+    parts = METRIC_NAME.fullmatch(name)
+    if not parts:
+        return Measure(name, "", ALL)
+    return Measure(parts["metric"], parts["sigma"] or "", parts["block"] or ALL)
+
+
+def factor(metric: str) -> float:
+    """Return by what a metric is multiplied to be printed."""
+    return 100.0 if metric.startswith(SHARES) else 1.0
+
+
+def same_value(first: str, second: str) -> bool:
+    """Tell whether two texts are equal, as numbers where both are."""
+    if first == second:
+        return True
+    try:
+        return float(first) == float(second)
+    except ValueError:
+        return False
+
+
+def keys_of(frame: pd.DataFrame) -> list[str]:
+    """Return the keys that a frame's runs have, a column each."""
+    return [key for key in frame.columns if key not in (*RUN, *MEASURE, *NUMBERS, *PLACE)]
+
+
+def is_of_setting(key: str) -> bool:
+    """Tell whether a key may change a run's numbers and is neither its category nor its fold."""
+    return key not in OF_THE_FOLD and not _below(key, (*WITHOUT_EFFECT, *OF_THE_CATEGORY))
+
+
+def varying(frame: pd.DataFrame, named: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the fewest keys that tell the runs' settings apart; groups' choices come first.
+
+    Args:
+        frame: the runs.
+        named: keys that tell some of them apart already.
+    """
+    settings = frame.drop_duplicates("setting", keep="last")
+    chosen = list(named)
+    for key in _candidates(frame):
+        if _distinct(settings, [*chosen, key]) > _distinct(settings, chosen):
+            chosen.append(key)
+    return tuple(chosen[len(named) :])
+
+
+def _distinct(settings: pd.DataFrame, keys: list[str]) -> int:
+    return len(settings[keys].drop_duplicates()) if keys else 1
+
+
+def _candidates(frame: pd.DataFrame) -> list[str]:
+    """Return the keys of all settings: the groups in order, then others, outer ones first."""
+    rank = {group: position for position, group in enumerate(GROUPS)}
+    return sorted(
+        filter(is_of_setting, keys_of(frame)),
+        key=lambda key: (rank.get(key, len(rank)), key.count(".")),
+    )
+
+
+def _numbers(values: Iterable[Setting]) -> list[int]:
+    """Number distinct values in the order in which they come."""
+    numbers: dict[Setting, int] = {}
+    return [numbers.setdefault(value, len(numbers)) for value in values]
+
+
+def _below(key: str, names: Sequence[str]) -> bool:
+    """Tell whether a key is one of those names, or lies below one."""
+    return key.startswith(tuple(f"{name}{end}" for name in names for end in "./")) or key in names
