@@ -32,7 +32,7 @@ from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Backbone, Features, Pixels, Runtime, Work
+from gad_bench.features.interface import Backbone, Encoder, Features, Pixels, Runtime, Work
 from gad_bench.features.ready import ready_model
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
@@ -163,11 +163,10 @@ class Ours:
     def __init__(self, backbone: Backbone, runtime: Runtime, device: str, batch_size: int) -> None:
         self.size = backbone.image_size()
         self.work = Work(
-            backbone=backbone,
-            runtime=runtime,
+            encoder=Encoder(
+                backbone=backbone, runtime=runtime, device=device, batch_size=batch_size
+            ),
             deepest=backbone.block_count() - 1,
-            batch_size=batch_size,
-            device=device,
         )
         self.model = ready_model(self.work)
 

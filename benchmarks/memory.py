@@ -26,7 +26,7 @@ from gad_bench.data.augmentation import PaperAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
-from gad_bench.features.interface import Features
+from gad_bench.features.interface import Encoder, Features
 from gad_bench.features.runtime import OpenVinoRuntime
 from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Samples
@@ -65,11 +65,13 @@ def measure(folder: Path, passes: int) -> None:
     paths = [str(path) for path in sorted(folder.glob("*.png"))]
     with tempfile.TemporaryDirectory() as cache:
         source = FeatureSource(
-            backbone=FilterBank(input_size=SIDE, octaves=1),
+            encoder=Encoder(
+                backbone=FilterBank(input_size=SIDE, octaves=1),
+                runtime=OpenVinoRuntime(),
+                device="cpu",
+                batch_size=64,
+            ),
             blocks=Blocks(),
-            runtime=OpenVinoRuntime(),
-            device="cpu",
-            batch_size=64,
             cache_dir=cache,
             about={},
         )

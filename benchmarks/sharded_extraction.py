@@ -24,6 +24,7 @@ import numpy as np
 from gad_bench.base.process import one_thread
 from gad_bench.config import build, compose_config
 from gad_bench.data.images import SUFFIXES
+from gad_bench.features.interface import Encoder
 from gad_bench.features.shards import read_shard, shard_files
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
@@ -67,11 +68,13 @@ def extract(
 ) -> StoredFeatures:
     config = compose_config([*overrides, f"extraction={where}"])
     source = FeatureSource(
-        backbone=build(config.backbone),
+        encoder=Encoder(
+            backbone=build(config.backbone),
+            runtime=build(config.runtime),
+            device=config.device,
+            batch_size=config.batch_size,
+        ),
         blocks=build(config.blocks),
-        runtime=build(config.runtime),
-        device=config.device,
-        batch_size=config.batch_size,
         cache_dir=str(cache),
         about={},
         extraction=build(config.extraction),

@@ -22,6 +22,7 @@ from sklearn.model_selection import KFold
 from torch import nn
 
 from gad_bench.config import compose_config
+from gad_bench.features.interface import Encoder
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.parts import Parts
 
@@ -315,11 +316,10 @@ def held_out_scores(shared_cache: Path, fold: int) -> tuple[NDArray[Any], NDArra
     parts = Parts.build(config)
     catalog = parts.dataset.catalog(config.category)
     source = FeatureSource(
-        backbone=parts.backbone,
+        encoder=Encoder(
+            backbone=parts.backbone, runtime=parts.runtime, device="auto", batch_size=16
+        ),
         blocks=parts.blocks,
-        runtime=parts.runtime,
-        device="auto",
-        batch_size=16,
         cache_dir=str(shared_cache),
         about={},
     )

@@ -19,7 +19,7 @@ from gad_bench.data.images import decode_image
 from gad_bench.deploy.format import decode, read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
-from gad_bench.features.interface import Backbone, Pixels, Runtime, Work
+from gad_bench.features.interface import Backbone, Encoder, Pixels, Runtime, Work
 from gad_bench.features.local import LocalSource
 from gad_bench.features.ready import ReadyModels
 from gad_bench.gaussian.model import FittedModel
@@ -141,6 +141,17 @@ class SavedDetector:
         detector._check(facts["features"], path)
         return detector
 
+    @property
+    def encoder(self) -> Encoder:
+        """What makes features of the images."""
+        return Encoder(
+            backbone=self.scorer.backbone,
+            runtime=self.scorer.runtime,
+            device=self.device,
+            batch_size=self.batch_size,
+            models=self.models,
+        )
+
     def predict(
         self,
         images: Image | Sequence[Image],
@@ -191,27 +202,13 @@ class SavedDetector:
         scorer = self.scorer
         if scorer.localisation is None:
             return None
-        source = LocalSource(
-            backbone=scorer.backbone,
-            blocks=list(scorer.model.blocks),
-            runtime=scorer.runtime,
-            device=self.device,
-            batch_size=self.batch_size,
-            models=self.models,
-        )
+        source = LocalSource(encoder=self.encoder, blocks=list(scorer.model.blocks))
         return scorer.localisation.heat_maps(source, readers)
 
     def _features(self, readers: Sequence[partial[Pixels]]) -> Iterator[dict[int, Matrix]]:
         """Yield the features of images by block, a batch at a time."""
         wanted = list(self.scorer.model.blocks)
-        work = Work(
-            backbone=self.scorer.backbone,
-            runtime=self.scorer.runtime,
-            deepest=max(wanted),
-            batch_size=self.batch_size,
-            device=self.device,
-            models=self.models,
-        )
+        work = Work(encoder=self.encoder, deepest=max(wanted))
         for batch in extract(readers, work):
             yield {block: batch[block].astype(np.float64) for block in wanted}
 

@@ -20,10 +20,10 @@ from gad_bench.deploy.format import CONFIG
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.shards import ABOUT
-from gad_bench.features.source import FeatureSource
+from gad_bench.features.extraction import Here
 from gad_bench.features.store import StoredFeatures
 from gad_bench.steps.identity import flatten, versions
+from gad_bench.steps.parts import stored_source
 from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
 from gad_bench.steps.scoring import score
 from gad_bench.steps.training import check_finite
@@ -74,7 +74,9 @@ def evaluate_detector(
     description = _describe(detector, config, about)
     with tracker.run(description) as tracked:
         watch.lap("images")
-        features = _source(detector, config, about).features(list(catalog["path"]))
+        blocks = Blocks(indices=list(detector.scorer.model.blocks))
+        source = stored_source(detector.encoder, blocks, config, about, Here())
+        features = source.features(list(catalog["path"]))
         watch.lap("features")
         check_finite(catalog, features.blocks)
         scores = _score(detector, catalog, features)
@@ -109,19 +111,6 @@ def _describe(detector: SavedDetector, config: DictConfig, about: Mapping[str, s
     }
     name = f"{config.category} · detector of {fitted['category']} · {about['backbone']}"
     return Description(name=name, params=flatten(config), tags=tags)
-
-
-def _source(detector: SavedDetector, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
-    return FeatureSource(
-        backbone=detector.scorer.backbone,
-        blocks=Blocks(indices=list(detector.scorer.model.blocks)),
-        runtime=detector.scorer.runtime,
-        device=config.device,
-        batch_size=config.batch_size,
-        cache_dir=config.cache_dir,
-        keep_images=config.keep_images,
-        about={name: about[name] for name in ABOUT},
-    )
 
 
 def _score(detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures) -> Scores:

@@ -37,8 +37,8 @@ def extract(images: Iterable[Callable[[], Pixels]], work: Work) -> Iterator[tupl
     """
     model = ready_model(work)
     with _threads(thread_count()) as readers, _threads(1) as runner:
-        read = _ahead(readers, lambda image: image(), images, 2 * work.batch_size)
-        for features in _ahead(runner, model, _batches(read, work.batch_size), 1):
+        read = _ahead(readers, lambda image: image(), images, 2 * work.encoder.batch_size)
+        for features in _ahead(runner, model, _batches(read, work.encoder.batch_size), 1):
             yield tuple(features)
 
 

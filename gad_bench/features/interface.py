@@ -69,24 +69,37 @@ class Models(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Work:
-    """What makes features of images, and how.
+class Encoder:
+    """What makes features of images: a backbone, what carries it out, and where.
 
     Attributes:
         backbone: the network.
         runtime: what carries it out.
-        deepest: the last block that is wanted.
-        batch_size: images a pass.
         device: where.
+        batch_size: images a pass.
         models: where the model stays ready; None for among the last of the process.
     """
 
     backbone: Backbone
     runtime: Runtime
-    deepest: int
-    batch_size: int
     device: str
+    batch_size: int
     models: Models | None = None
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return, as JSON values, everything but the images that changes a feature."""
+        return {
+            "backbone": dict(self.backbone.facts()),
+            "runtime": dict(self.runtime.facts(self.device)),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is asked of an encoder: its backbone's blocks 0..deepest."""
+
+    encoder: Encoder
+    deepest: int
 
 
 class Extraction(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import extract, read_square, show_progress
-from gad_bench.features.interface import Backbone, Features, Models, Pixels, Runtime, Work
+from gad_bench.features.interface import Backbone, Encoder, Features, Pixels, Work
 
 if TYPE_CHECKING:
     from torch import nn
@@ -101,20 +101,12 @@ class LocalSource:
     """Streams local features of images.
 
     Attributes:
-        backbone: whose maps.
+        encoder: whose backbone's maps.
         blocks: which of its blocks, rising.
-        runtime: what carries the backbone out.
-        device: where.
-        batch_size: images a pass through the backbone.
-        models: where its model stays ready; None for among the last of the process.
     """
 
-    backbone: Backbone
+    encoder: Encoder
     blocks: Sequence[int]
-    runtime: Runtime
-    device: str
-    batch_size: int
-    models: Models | None = None
 
     def choose(self, blocks: list[int] | None) -> LocalSource:
         """Return the same for other blocks; None for those that it has.
@@ -124,7 +116,7 @@ class LocalSource:
         """
         if blocks is None:
             return self
-        return replace(self, blocks=Blocks(indices=blocks).of(self.backbone.block_count()))
+        return replace(self, blocks=Blocks(indices=blocks).of(self.encoder.backbone.block_count()))
 
     def stream(
         self, images: Sequence[Image], grid: int, embedding: Embedding | None = None
@@ -136,18 +128,12 @@ class LocalSource:
         Raises:
             UserError: names the image that cannot be read, or what is wrong with the backbone.
         """
-        size = self.backbone.image_size()
-        work = Work(
-            backbone=LocalBackbone(
-                backbone=self.backbone, blocks=self.blocks, grid=grid, embedding=embedding
-            ),
-            runtime=self.runtime,
-            deepest=max(self.blocks),
-            batch_size=self.batch_size,
-            device=self.device,
-            models=self.models,
+        backbone = LocalBackbone(
+            backbone=self.encoder.backbone, blocks=self.blocks, grid=grid, embedding=embedding
         )
+        work = Work(encoder=replace(self.encoder, backbone=backbone), deepest=max(self.blocks))
         readers = (
-            partial(read_square, own, size) if isinstance(own, str) else own for own in images
+            partial(read_square, image, backbone.image_size()) if isinstance(image, str) else image
+            for image in images
         )
-        return show_progress(extract(readers, work), work.backbone.name, len(images))
+        return show_progress(extract(readers, work), backbone.name, len(images))

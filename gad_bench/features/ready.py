@@ -51,19 +51,19 @@ _OF_PROCESS = ReadyModels()
 
 def ready_model(work: Work) -> Model:
     """Return the model that does the work, and keep it where the work says, or for the process."""
-    return (work.models or _OF_PROCESS).ready(work)
+    return (work.encoder.models or _OF_PROCESS).ready(work)
 
 
 def _key(work: Work) -> str:
-    backbone, runtime = dict(work.backbone.facts()), dict(work.runtime.facts(work.device))
-    return json.dumps([backbone, runtime, work.deepest, work.device], sort_keys=True)
+    return json.dumps([work.encoder.facts(), work.deepest, work.encoder.device], sort_keys=True)
 
 
 def _shared(key: str, work: Work) -> Model:
     with _building:
         model = _alive.get(key)
         if model is None:
-            module = work.backbone.build(work.deepest)
-            model = work.runtime.compile(module, work.backbone.image_size(), work.device)
+            encoder, backbone = work.encoder, work.encoder.backbone
+            module = backbone.build(work.deepest)
+            model = encoder.runtime.compile(module, backbone.image_size(), encoder.device)
             _alive[key] = model
     return model

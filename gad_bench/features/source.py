@@ -16,11 +16,10 @@ from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.extraction import READING, Here, read_square, show_progress
 from gad_bench.features.interface import (
-    Backbone,
+    Encoder,
     Extraction,
     Features,
     Pixels,
-    Runtime,
     Work,
 )
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
@@ -34,22 +33,16 @@ class FeatureSource:
     """Gives the features of images by one backbone.
 
     Attributes:
-        backbone: what makes the features.
-        blocks: those of its blocks that are wanted.
-        runtime: what carries the backbone out.
-        device: where.
-        batch_size: images a pass through the backbone.
+        encoder: what makes the features.
+        blocks: those of its backbone's blocks that are wanted.
         cache_dir: the folder that holds the store.
         about: what to tell people who list the store.
         extraction: where images are read and go through the backbone.
         keep_images: keep decoded images for further backbones of the same input size.
     """
 
-    backbone: Backbone
+    encoder: Encoder
     blocks: Blocks
-    runtime: Runtime
-    device: str
-    batch_size: int
     cache_dir: str
     about: Mapping[str, str]
     extraction: Extraction = field(default_factory=Here)
@@ -57,11 +50,7 @@ class FeatureSource:
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
-        return {
-            "reading": READING,
-            "backbone": dict(self.backbone.facts()),
-            "runtime": dict(self.runtime.facts(self.device)),
-        }
+        return {"reading": READING, **self.encoder.facts()}
 
     def wanted_blocks(self) -> list[int]:
         """Return the blocks' numbers, in rising order.
@@ -69,7 +58,7 @@ class FeatureSource:
         Raises:
             UserError: the backbone has no such block.
         """
-        return self.blocks.of(self.backbone.block_count())
+        return self.blocks.of(self.encoder.backbone.block_count())
 
     def fingerprint(self, images: Images) -> Fingerprint:
         """Return what the images hold now, or held when their fingerprint was taken.
@@ -93,7 +82,7 @@ class FeatureSource:
 
     def reader(self, images: Fingerprint) -> Callable[[int], Callable[[], Pixels]]:
         """Return what gives, of an image's number, a call that reads it for the backbone."""
-        size, kept = self.backbone.image_size(), self._kept_images
+        size, kept = self.encoder.backbone.image_size(), self._kept_images
         return lambda row: partial(_read, images.paths[row], size, images.digests[row], kept)
 
     def augmented(
@@ -107,7 +96,7 @@ class FeatureSource:
             UserError: as `features`.
         """
         images = self.fingerprint(images)
-        size, kept = self.backbone.image_size(), self._kept_images
+        size, kept = self.encoder.backbone.image_size(), self._kept_images
 
         def reader(row: int) -> Callable[[], Pixels]:
             number, augmented_pass = divmod(row, augmentation.passes)
@@ -135,16 +124,10 @@ class FeatureSource:
         reader: Callable[[int], Callable[[], Pixels]],
     ) -> StoredFeatures:
         def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
-            work = Work(
-                backbone=self.backbone,
-                runtime=self.runtime,
-                deepest=deepest,
-                batch_size=self.batch_size,
-                device=self.device,
-            )
+            work = Work(encoder=self.encoder, deepest=deepest)
             batches = self.extraction.extract(map(reader, rows), work)
             checked = iter(rows)
-            for batch in show_progress(batches, self.backbone.name, len(rows)):
+            for batch in show_progress(batches, self.encoder.backbone.name, len(rows)):
                 done = islice(checked, len(batch[0]))
                 images.require_unchanged({row // passes for row in done})
                 yield batch

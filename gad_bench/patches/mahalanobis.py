@@ -43,7 +43,7 @@ class BlockGaussians:
         """Return the heat maps of images, in order."""
         batches = source.choose(self.blocks).stream(images, self.grid)
         grids = [self._mean_over_blocks(batch) for batch in batches]
-        size = source.backbone.image_size()
+        size = source.encoder.backbone.image_size()
         return HeatMaps(grids=joined(grids, self.grid), input_size=size, sigma=self.sigma)
 
     def _mean_over_blocks(self, batch: tuple[Features, ...]) -> Map:

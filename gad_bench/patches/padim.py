@@ -47,7 +47,7 @@ class PositionGaussians:
         """Return the heat maps of images, in order."""
         batches = source.choose(self.blocks).stream(images, self.grid, self.embedding)
         grids = [self._map(maps) for maps in _grouped(batches, self.embedding.dimensions)]
-        size = source.backbone.image_size()
+        size = source.encoder.backbone.image_size()
         return HeatMaps(grids=joined(grids, self.grid), input_size=size, sigma=self.sigma)
 
     def _map(self, maps: Features) -> Map:

@@ -46,13 +46,8 @@ def localise(
     Raises:
         UserError: an image cannot be read, or the local features admit no fit.
     """
-    source = LocalSource(
-        backbone=parts.backbone,
-        blocks=parts.blocks.of(parts.backbone.block_count()),
-        runtime=parts.runtime,
-        device=config.device,
-        batch_size=config.batch_size,
-    )
+    blocks = parts.blocks.of(parts.backbone.block_count())
+    source = LocalSource(encoder=parts.encoder(config), blocks=blocks)
     started = time.perf_counter()
     train, test = ([reader(row) for row in rows] for rows in (split.train, split.test))
     fitted = parts.localisation.fit(source, train)

@@ -15,7 +15,7 @@ from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Fold, Split
 from gad_bench.evaluation import Threshold
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.interface import Backbone, Extraction, Runtime
+from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import Explanation, NoExplanation
@@ -66,6 +66,15 @@ class Parts:
                     f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
                 )
 
+    def encoder(self, config: DictConfig) -> Encoder:
+        """Return what makes features of images."""
+        return Encoder(
+            backbone=self.backbone,
+            runtime=self.runtime,
+            device=config.device,
+            batch_size=config.batch_size,
+        )
+
     def feature_source(self, config: DictConfig, about: Mapping[str, str]) -> FeatureSource:
         """Return what gives these parts' features.
 
@@ -73,14 +82,22 @@ class Parts:
             config: the run's.
             about: what to tell people who list the store: dataset, category and backbone.
         """
-        return FeatureSource(
-            backbone=self.backbone,
-            blocks=self.blocks,
-            runtime=self.runtime,
-            extraction=self.extraction,
-            device=config.device,
-            batch_size=config.batch_size,
-            cache_dir=config.cache_dir,
-            keep_images=config.keep_images,
-            about={name: about[name] for name in ABOUT if name in about},
-        )
+        return stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
+
+
+def stored_source(
+    encoder: Encoder,
+    blocks: Blocks,
+    config: DictConfig,
+    about: Mapping[str, str],
+    extraction: Extraction,
+) -> FeatureSource:
+    """Return what gives an encoder's features, from the store that the config names or fresh."""
+    return FeatureSource(
+        encoder=encoder,
+        blocks=blocks,
+        cache_dir=config.cache_dir,
+        about={name: about[name] for name in ABOUT if name in about},
+        extraction=extraction,
+        keep_images=config.keep_images,
+    )

@@ -18,6 +18,7 @@ from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import FOLDER, DecodedImages, is_intact
 from gad_bench.features.extraction import read_square
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Encoder
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.upkeep import kept_images
@@ -133,11 +134,13 @@ class TestFeatureSource:
     @pytest.fixture
     def source(self, tmp_path: Path) -> FeatureSource:
         return FeatureSource(
-            backbone=FilterBank(input_size=SIZE, octaves=2),
+            encoder=Encoder(
+                backbone=FilterBank(input_size=SIZE, octaves=2),
+                runtime=TorchRuntime(),
+                device="cpu",
+                batch_size=4,
+            ),
             blocks=Blocks(),
-            runtime=TorchRuntime(),
-            device="cpu",
-            batch_size=4,
             cache_dir=str(tmp_path / "cache"),
             about={},
             keep_images=True,
@@ -148,7 +151,8 @@ class TestFeatureSource:
     ) -> None:
         source.features([image])
         forbid_decoding(monkeypatch)
-        other = replace(source, backbone=FilterBank(input_size=SIZE, octaves=2, orientations=3))
+        other_bank = FilterBank(input_size=SIZE, octaves=2, orientations=3)
+        other = replace(source, encoder=replace(source.encoder, backbone=other_bank))
         assert not other.features([image]).cache_hit
 
     def test_nor_does_augmentation_decode_what_is_kept(
@@ -167,7 +171,11 @@ class TestFeatureSource:
         expected = plain.features([image]).blocks
         assert not (tmp_path / "other" / FOLDER).exists()
         for _ in range(2):
-            blocks = replace(source, runtime=TorchRuntime()).features([image]).blocks
+            blocks = (
+                replace(source, encoder=replace(source.encoder, runtime=TorchRuntime()))
+                .features([image])
+                .blocks
+            )
             for block, values in blocks.items():
                 np.testing.assert_array_equal(values, expected[block])
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.features.extraction import extract, read_square
 from gad_bench.features.filterbank import FilterBank
-from gad_bench.features.interface import Work
+from gad_bench.features.interface import Encoder, Work
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 
 BANK = FilterBank(input_size=64, octaves=2)
@@ -27,11 +27,13 @@ def start(
     return extract(
         [partial(read_square, path, BANK.image_size()) for path in paths],
         Work(
-            backbone=BANK,
-            runtime=runtime or TorchRuntime(),
+            encoder=Encoder(
+                backbone=BANK,
+                runtime=runtime or TorchRuntime(),
+                device="cpu",
+                batch_size=batch_size,
+            ),
             deepest=2,
-            batch_size=batch_size,
-            device="cpu",
         ),
     )
 

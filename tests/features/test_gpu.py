@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Work
+from gad_bench.features.interface import Encoder, Work
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.timm_backbone import TimmBackbone
 
@@ -74,7 +74,10 @@ def test_images_go_from_files_to_features(tmp_path: Path, pixels: NDArray[np.uin
     paths = [str(tmp_path / f"{number}.png") for number in range(len(pixels))]
     for path, image in zip(paths, pixels, strict=True):
         cv2.imwrite(path, image[..., ::-1])
-    work = Work(backbone=BACKBONE, runtime=TorchRuntime(), deepest=1, batch_size=2, device="cuda")
+    work = Work(
+        encoder=Encoder(backbone=BACKBONE, runtime=TorchRuntime(), device="cuda", batch_size=2),
+        deepest=1,
+    )
     batches = extract([partial(read_square, path, SIDE) for path in paths], work)
     joined = [np.concatenate(blocks) for blocks in zip(*batches, strict=True)]
     assert relative_difference(joined, run_on("cpu", pixels, TorchRuntime())) < 1e-4

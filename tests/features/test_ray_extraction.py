@@ -14,7 +14,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
 from gad_bench.features.filterbank import FilterBank
-from gad_bench.features.interface import Extraction
+from gad_bench.features.interface import Encoder, Extraction
 from gad_bench.features.ray_extraction import RayExtraction
 from gad_bench.features.runtime import OpenVinoRuntime
 from gad_bench.features.source import FeatureSource
@@ -47,11 +47,13 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def source(extraction: Extraction, cache: Path) -> FeatureSource:
     return FeatureSource(
-        backbone=FilterBank(input_size=16, octaves=1),
+        encoder=Encoder(
+            backbone=FilterBank(input_size=16, octaves=1),
+            runtime=OpenVinoRuntime(),
+            device="cpu",
+            batch_size=16,
+        ),
         blocks=Blocks(indices=None),
-        runtime=OpenVinoRuntime(),
-        device="cpu",
-        batch_size=16,
         cache_dir=str(cache),
         about={},
         extraction=extraction,

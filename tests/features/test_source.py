@@ -20,6 +20,7 @@ from gad_bench.data.fingerprint import fingerprint
 from gad_bench.features import extraction
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Encoder
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.source import FeatureSource, _read_once
 
@@ -50,11 +51,8 @@ def paths(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def source(tmp_path: Path) -> FeatureSource:
     return FeatureSource(
-        backbone=BANK,
+        encoder=Encoder(backbone=BANK, runtime=TorchRuntime(), device="cpu", batch_size=4),
         blocks=Blocks(),
-        runtime=TorchRuntime(),
-        device="cpu",
-        batch_size=4,
         cache_dir=str(tmp_path / "cache"),
         about={},
     )

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Encoder
 from gad_bench.features.local import LocalSource
 from gad_bench.features.runtime import TorchRuntime
 
@@ -53,9 +54,11 @@ def test(catalog: pd.DataFrame) -> list[str]:
 def source() -> LocalSource:
     """A small filter bank: blocks of 3 x 64 x 64, 6 x 32 x 32 and 6 x 16 x 16."""
     return LocalSource(
-        backbone=FilterBank(input_size=SIDE, octaves=2, orientations=2),
+        encoder=Encoder(
+            backbone=FilterBank(input_size=SIDE, octaves=2, orientations=2),
+            runtime=TorchRuntime(),
+            device="cpu",
+            batch_size=8,
+        ),
         blocks=[0, 1, 2],
-        runtime=TorchRuntime(),
-        device="cpu",
-        batch_size=8,
     )

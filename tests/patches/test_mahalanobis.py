@@ -59,7 +59,8 @@ def test_heat_maps_do_not_depend_on_the_batch_size(
     source: LocalSource, train: list[str], test: list[str], batch_size: int
 ) -> None:
     expected = heat_maps(mahalanobis(), source, train, test).grids
-    found = heat_maps(mahalanobis(), replace(source, batch_size=batch_size), train, test)
+    in_batches = replace(source, encoder=replace(source.encoder, batch_size=batch_size))
+    found = heat_maps(mahalanobis(), in_batches, train, test)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-4)
 
 

@@ -18,6 +18,7 @@ from gad_bench.data.catalog import CategoryFacts, ImageRow, make_catalog
 from gad_bench.data.split import Full, KFold, Split, split_catalog
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Encoder
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
@@ -59,11 +60,13 @@ def catalog(folder: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def source(folder: Path) -> FeatureSource:
     return FeatureSource(
-        backbone=FilterBank(input_size=16, octaves=1),
+        encoder=Encoder(
+            backbone=FilterBank(input_size=16, octaves=1),
+            runtime=TorchRuntime(),
+            device="cpu",
+            batch_size=8,
+        ),
         blocks=Blocks(indices=[1]),
-        runtime=TorchRuntime(),
-        device="cpu",
-        batch_size=8,
         cache_dir=str(folder / "cache"),
         about={},
     )
@@ -178,11 +181,10 @@ def test_a_run_scores_by_the_gaussian_of_the_augmented_vectors(
     catalog, limits = parts.dataset.catalog("wood"), parts.dataset.facts("wood")
     blocks = Blocks(indices=[2])
     source = FeatureSource(
-        backbone=parts.backbone,
+        encoder=Encoder(
+            backbone=parts.backbone, runtime=parts.runtime, device="auto", batch_size=16
+        ),
         blocks=blocks,
-        runtime=parts.runtime,
-        device="auto",
-        batch_size=16,
         cache_dir=str(shared_cache),
         about={},
     )
