@@ -109,6 +109,7 @@ NEUTRAL_CHOICES = [
     "explanation=components",
     "extraction=ray",
     "fold=full",
+    "image_score=mean",
     "localisation=mahalanobis",
     "normalisation=l2",
     "reduction=pca",
