@@ -52,6 +52,7 @@ class Config:
     normalisation: Any
     reduction: Any
     covariance: Any
+    image_score: Any
     detector: Any
     combination: Any
     localisation: Any

@@ -6,13 +6,14 @@ needed of them is how many lie below each defective pixel's value, and counts ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.arrays import join_up
+from gad_bench.base.errors import UserError
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -23,13 +24,16 @@ BLOCK = 2**25
 """Pixels that are sorted at once: 128 MiB, and as much again while they are gathered."""
 
 
-def pixel_metrics(images: Iterable[tuple[Map, Mask]]) -> dict[str, float]:
+def pixel_metrics(
+    images: Iterable[tuple[Map, Mask]], limits: Sequence[float] = (FALSE_POSITIVE_LIMIT,)
+) -> dict[str, float]:
     """Return figures by pixel; nothing where no pixel is defective, or every one.
 
     - pixel_auroc, pixel_ap: AUROC and average precision with every pixel as a sample.
     - aupro: the area under the per-region overlap (the share of a connected defect's pixels that
       reach the threshold, averaged over the defects) against the false positive rate of pixels, up
-      to a rate of 0.3 and divided by it. Pixels that touch at a corner are connected.
+      to a limit of the rate and divided by it. Pixels that touch at a corner are connected. At 0.3
+      it is called so; at another limit, as 0.05, aupro_0.05.
     - pixel_f1, pixel_f1_threshold: the highest F1 of any threshold, and the threshold.
 
     Source: Bergmann, Batzner, Fauser, Sattlegger and Steger 2021, "The MVTec anomaly detection
@@ -38,21 +42,40 @@ def pixel_metrics(images: Iterable[tuple[Map, Mask]]) -> dict[str, float]:
     Args:
         images: each image's heat map [height, width], higher is more anomalous, and the mask of its
             defects [height, width], empty for a good image. Iterated over twice.
+        limits: of the false positive rate, each in (0, 1].
+
+    Raises:
+        UserError: a limit is none.
     """
+    names = [limited_name("aupro", limit) for limit in limits]
     defective = _gather(images)
     if defective is None:
         return {}
-    ranks = _rank(images, defective.values)
+    ranks = rank(images, defective.values)
     if ranks.total == 0:
         return {}
     best, threshold = ranks.best_f1(defective.counts, defective.values)
     return {
         "pixel_auroc": ranks.auroc(defective.counts),
         "pixel_ap": ranks.average_precision(defective.counts),
-        "aupro": ranks.limited_area(defective.overlap, FALSE_POSITIVE_LIMIT),
+        **{
+            name: ranks.limited_area(defective.overlap, limit)
+            for name, limit in zip(names, limits, strict=True)
+        },
         "pixel_f1": best,
         "pixel_f1_threshold": threshold,
     }
+
+
+def limited_name(area: str, limit: float) -> str:
+    """Return what an area up to a limit of the false positive rate is called.
+
+    Raises:
+        UserError: the limit is not in (0, 1].
+    """
+    if not 0 < limit <= 1:
+        raise UserError(f"a limit of the false positive rate must lie in (0, 1], not {limit}")
+    return area if limit == FALSE_POSITIVE_LIMIT else f"{area}_{limit:g}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,7 @@ class _Defective:
 
 
 @dataclass(frozen=True)
-class _Ranks:
+class Ranks:
     """Where the defective pixels' values lie among all the other pixels' values.
 
     Attributes:
@@ -146,11 +169,12 @@ def _shares(heat: Map, mask: Mask) -> tuple[Map, Vector, int]:
     return heat[mask], 1 / np.bincount(own)[own], count - 1
 
 
-def _rank(images: Iterable[tuple[Map, Mask]], values: Map) -> _Ranks:
+def rank(images: Iterable[tuple[Map, Mask]], values: Map) -> Ranks:
+    """Count the pixels without a defect below and up to each of some values."""
     total, below, not_above = 0, np.zeros(len(values), np.intp), np.zeros(len(values), np.intp)
     for block in join_up((heat[~mask] for heat, mask in images), BLOCK):
         block.sort()
         total += len(block)
         below += np.searchsorted(block, values, side="left")
         not_above += np.searchsorted(block, values, side="right")
-    return _Ranks(total, below, not_above)
+    return Ranks(total, below, not_above)

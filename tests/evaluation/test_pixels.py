@@ -133,3 +133,11 @@ def test_pixels_that_touch_at_a_corner_are_one_defect() -> None:
 def test_pixels_of_one_kind_give_no_figure(defective: bool) -> None:
     images = [(heat, np.full_like(mask, defective)) for heat, mask in some_images(11)]
     assert pixel_metrics(images) == {}
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.7])
+def test_aupro_up_to_any_limit(limit: float) -> None:
+    images = some_images(3)
+    found = pixel_metrics(images, [0.3, limit])
+    assert found[f"aupro_{limit}"] == pytest.approx(plain_aupro(images, limit), rel=1e-6)
+    assert found["aupro"] == pixel_metrics(images)["aupro"]

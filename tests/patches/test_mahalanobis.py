@@ -32,21 +32,23 @@ def mahalanobis(**changes: object) -> Mahalanobis:
 
 
 def test_heat_maps_are_the_mean_over_blocks_of_positions_distances(
-    source: LocalSource, train: list[str], test: list[str]
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
 ) -> None:
-    fitted, tested = (stacked(list(source.stream(paths, GRID))) for paths in (train, test))
+    fitted, tested = (
+        stacked(list(source.stream(paths, GRID))) for paths in (train_paths, test_paths)
+    )
     expected = [
         enlarged(distances(vectors(one), vectors(two)).reshape(5, *two.shape[2:]), GRID)
         for one, two in zip(fitted, tested, strict=True)
     ]
-    found = heat_maps(mahalanobis(), source, train, test)
+    found = heat_maps(mahalanobis(), source, train_paths, test_paths)
     np.testing.assert_allclose(found.grids, np.mean(expected, axis=0), rtol=1e-5)
 
 
 def test_heat_is_highest_at_the_defect(
-    source: LocalSource, train: list[str], test: list[str]
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
 ) -> None:
-    maps = heat_maps(mahalanobis(), source, train, test)
+    maps = heat_maps(mahalanobis(), source, train_paths, test_paths)
     for row in (2, 3, 4):
         heat = maps.at_size(row, 64, 64)
         top, left = np.unravel_index(heat.argmax(), heat.shape)
@@ -56,27 +58,28 @@ def test_heat_is_highest_at_the_defect(
 
 @pytest.mark.parametrize("batch_size", [1, 7, 30])
 def test_heat_maps_do_not_depend_on_the_batch_size(
-    source: LocalSource, train: list[str], test: list[str], batch_size: int
+    source: LocalSource, train_paths: list[str], test_paths: list[str], batch_size: int
 ) -> None:
-    expected = heat_maps(mahalanobis(), source, train, test).grids
+    expected = heat_maps(mahalanobis(), source, train_paths, test_paths).grids
     in_batches = replace(source, encoder=replace(source.encoder, batch_size=batch_size))
-    found = heat_maps(mahalanobis(), in_batches, train, test)
+    found = heat_maps(mahalanobis(), in_batches, train_paths, test_paths)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-4)
 
 
 def test_fewer_blocks_localise_where_they_are_named(
-    source: LocalSource, train: list[str], test: list[str]
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
 ) -> None:
-    expected = heat_maps(mahalanobis(), replace(source, blocks=[1]), train, test)
-    found = heat_maps(mahalanobis(blocks=[1]), source, train, test)
+    expected = heat_maps(mahalanobis(), replace(source, blocks=[1]), train_paths, test_paths)
+    found = heat_maps(mahalanobis(blocks=[1]), source, train_paths, test_paths)
     np.testing.assert_array_equal(found.grids, expected.grids)
 
 
 def test_a_reduction_is_fitted_on_all_positions(
-    source: LocalSource, train: list[str], test: list[str]
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
 ) -> None:
     (fitted,), (tested,) = (
-        stacked(list(replace(source, blocks=[1]).stream(paths, GRID))) for paths in (train, test)
+        stacked(list(replace(source, blocks=[1]).stream(paths, GRID)))
+        for paths in (train_paths, test_paths)
     )
     values = vectors(fitted)
     variances, directions = np.linalg.eigh(np.cov(values.T, bias=True))
@@ -84,26 +87,33 @@ def test_a_reduction_is_fitted_on_all_positions(
     kept = directions[:, ::-1][:, : np.flatnonzero(explained > 0.9)[0] + 1]
     expected = distances(values @ kept, vectors(tested) @ kept).reshape(-1, GRID, GRID)
     reduced = mahalanobis(blocks=[1], reduction=PrincipalComponents(threshold=0.9, negated=False))
-    np.testing.assert_allclose(heat_maps(reduced, source, train, test).grids, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        heat_maps(reduced, source, train_paths, test_paths).grids, expected, rtol=1e-4
+    )
 
 
 def test_normalisation_applies_to_each_position(
-    source: LocalSource, train: list[str], test: list[str]
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
 ) -> None:
     (fitted,), (tested,) = (
-        stacked(list(replace(source, blocks=[1]).stream(paths, GRID))) for paths in (train, test)
+        stacked(list(replace(source, blocks=[1]).stream(paths, GRID)))
+        for paths in (train_paths, test_paths)
     )
     one, two = (
         own / np.linalg.norm(own, axis=1, keepdims=True) for own in map(vectors, (fitted, tested))
     )
-    found = heat_maps(mahalanobis(blocks=[1], normalisation=UnitLength()), source, train, test)
+    found = heat_maps(
+        mahalanobis(blocks=[1], normalisation=UnitLength()), source, train_paths, test_paths
+    )
     expected = distances(one, two).reshape(-1, GRID, GRID)
     np.testing.assert_allclose(found.grids, expected, rtol=1e-3)
 
 
-def test_a_singular_block_is_named(source: LocalSource, train: list[str], test: list[str]) -> None:
+def test_a_singular_block_is_named(
+    source: LocalSource, train_paths: list[str], test_paths: list[str]
+) -> None:
     with pytest.raises(UserError, match=r"localisation, block 0: covariance=empirical"):
-        heat_maps(mahalanobis(covariance=Empirical()), source, train, test)
+        heat_maps(mahalanobis(covariance=Empirical()), source, train_paths, test_paths)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ NEUTRAL_CHOICES = [
     "explanation=components",
     "extraction=ray",
     "fold=full",
+    "image_score=mean",
     "localisation=mahalanobis",
     "normalisation=l2",
     "reduction=pca",
