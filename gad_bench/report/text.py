@@ -19,7 +19,12 @@ NAMES = {
 }
 MEAN = "all categories"  # the last row of a table of categories
 NUMBER = re.compile(r"[\d.]+")
-LATEX_SPECIAL = re.compile(r"([&%$#_{}])")
+FORMULA = re.compile(r"[=+\-@\t\r](?![\d.]+(e[+-]?\d+)?$).*", re.DOTALL)  # to a spreadsheet
+LATEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "\N{MINUS SIGN}": "$-$"}
+)
 CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
     *("published", "published_sem", "difference", "published_in"),
@@ -159,7 +164,10 @@ def to_csv(table: Table) -> str:
     cells["published"] = [figure and figure.auroc for figure in figures]
     cells["published_sem"] = [figure and figure.sem for figure in figures]
     cells["published_in"] = [figure and f"{figure.source} {figure.table}" for figure in figures]
-    labels = [(*row, *column) for row, column in zip(cells["row"], cells["column"], strict=True)]
+    labels = [
+        [_csv_text(value) for value in (*row, *column)]
+        for row, column in zip(cells["row"], cells["column"], strict=True)
+    ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
     return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
 
@@ -169,6 +177,11 @@ def _all_cells(table: Table) -> list[pd.DataFrame]:
     if table.margin.empty:
         return [table.cells]
     return [table.cells, table.margin.assign(row=pd.Series([(MEAN,)] * len(table.margin)))]
+
+
+def _csv_text(value: str) -> str:
+    """Return a label as no spreadsheet takes it for a formula."""
+    return f"'{value}" if FORMULA.fullmatch(value) else value
 
 
 def _alignment(table: Table) -> list[str]:
@@ -184,5 +197,4 @@ def _latex_row(values: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    escaped = LATEX_SPECIAL.sub(r"\\\1", text)
-    return escaped.replace("±", r"$\pm$").replace("\N{MINUS SIGN}", "$-$")
+    return text.translate(LATEX)
