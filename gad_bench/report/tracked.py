@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs a request
 TAGS = (*CHOICES, "dataset", "category", "fold", "experiment")
+SQLITE = b"SQLite format 3\0"  # how a database's file begins
 FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
 
 
@@ -93,9 +94,9 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
 
 def _search(uri: str, experiment: str) -> Iterator[Any]:
     """Yield an experiment's runs, the newest first."""
+    _require_store(uri)
     from mlflow.tracking import MlflowClient
 
-    _require_database(uri)
     try:
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
@@ -108,12 +109,23 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
     yield from _pages(client, found.experiment_id)
 
 
-def _require_database(uri: str) -> None:
-    """Refuse a database file that isn't there, which MLflow would make."""
+def _require_store(uri: str) -> None:
+    """Refuse a database that isn't there or is none, which MLflow would make or try for minutes."""
     parts = urlsplit(uri)
-    database = Path(parts.path.removeprefix("/"))
-    if parts.scheme.startswith("sqlite") and not database.is_file():
-        raise UserError(f"there is no MLflow database {database.absolute()}")
+    path = Path(parts.path.removeprefix("/") if parts.scheme.startswith("sqlite") else parts.path)
+    if parts.scheme in ("", "file") and not path.is_dir():
+        raise UserError(f"there is no MLflow store {path.absolute()}: a database is sqlite:///PATH")
+    if not parts.scheme.startswith("sqlite"):
+        return
+    if not path.is_file():
+        raise UserError(f"there is no MLflow database {path.absolute()}")
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(SQLITE))
+    except OSError as error:
+        raise UserError(f"the MLflow database {path.absolute()} cannot be read: {error}") from error
+    if header != SQLITE:
+        raise UserError(f"{path.absolute()} is no MLflow database: its content is none of SQLite's")
 
 
 def _pages(client: MlflowClient, experiment_id: str) -> Iterator[Any]:

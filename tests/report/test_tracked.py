@@ -70,6 +70,25 @@ def test_a_store_or_an_experiment_that_is_not_there_is_refused(store: str, tmp_p
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("content", [None, b"", b"text", b"SQLite form"])
+def test_a_folder_or_another_file_in_a_databases_place_is_refused_at_once(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    database = tmp_path / "mlflow.db"
+    if content is None:
+        database.mkdir()
+    else:
+        database.write_bytes(content)
+    with pytest.raises(UserError, match=r"no MLflow database"):
+        read_tracked(f"sqlite:///{database}", "test")
+    assert content is None or database.read_bytes() == content
+
+
+def test_a_path_without_a_scheme_says_how_a_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sqlite:///PATH"):
+        read_tracked(str(tmp_path / "mlflow.db"), "test")
+
+
 def test_an_experiment_without_runs_is_refused(store: str) -> None:
     with pytest.raises(UserError, match="holds no run"):
         read_tracked(store, "Default")
