@@ -152,13 +152,14 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
     if shown.empty:
         raise _nothing_to_show(layout, chosen)
     entries = _entries(chosen, shown)
+    _refuse_mixture(entries, layout)
+    layout = _all_named(layout, entries)
     row_labels, column_labels = _labels(entries, layout.rows), _labels(entries, layout.columns)
     rows, columns = _in_order(row_labels), _in_order(column_labels)
     entries = entries.assign(
         row=[rows.index(label) for label in row_labels],
         column=[columns.index(label) for label in column_labels],
     )
-    _refuse_mixture(entries, layout)
     return Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
 
 
@@ -192,6 +193,21 @@ def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
         return tuple(chain.from_iterable(keys if key == SETTINGS else (key,) for key in axis))
 
     return replace(layout, rows=spell_out(layout.rows), columns=spell_out(layout.columns))
+
+
+def _all_named(layout: Layout, entries: pd.DataFrame) -> Layout:
+    """Add the keys by which settings differ beside those that the layout names.
+
+    They belong to the rows where these tell settings apart and fix the key, else to the columns.
+    """
+    rows = list(layout.rows) if any(map(is_of_setting, layout.rows)) else []
+    for key in varying(entries, layout.axes):
+        fixed = rows and entries.groupby(rows, observed=True)[key].nunique().max() == 1
+        if fixed:
+            layout = replace(layout, rows=(*layout.rows, key))
+        else:
+            layout = replace(layout, columns=(*layout.columns, key))
+    return layout
 
 
 def _shown(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -323,7 +339,7 @@ def _require_keys(frame: pd.DataFrame, layout: Layout) -> None:
 
 def _refuse_mixture(entries: pd.DataFrame, layout: Layout) -> None:
     """Refuse to average numbers that differ in more than category and fold."""
-    cells = entries.groupby(["row", "column"], sort=False)
+    cells = entries.groupby(list(dict.fromkeys(layout.axes)), sort=False, observed=True)
     mixed = cells[["setting", *MEASURE]].nunique().gt(1).any(axis=1)
     if not mixed.any():
         return

@@ -33,7 +33,12 @@ CSV_COLUMNS = (
 
 def label_text(label: Label) -> str:
     """Return a label's values beside each other."""
-    return " ".join(value for value in label if value)
+    return " ".join(map(_short, filter(None, label)))
+
+
+def _short(value: str) -> str:
+    """Return a class of ours by its name alone."""
+    return value.rpartition(".")[2] if value.startswith("gad_bench.") else value
 
 
 def column_text(table: Table, column: Label) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gad_bench.describe import CHOICES
 from gad_bench.errors import UserError
-from gad_bench.report.frame import Run, Setting, Status
+from gad_bench.paths import config_folder
+from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -78,7 +80,7 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
-    keys = {**run.data.params, **tags}
+    keys = {**choices_of(run.data.params), **run.data.params, **tags}
     if run.info.status in FINISHED:
         metrics = dict(run.data.metrics)
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)
@@ -90,6 +92,25 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
         place=place,
         reason=run.data.tags.get("error", run.info.status.lower()),
     )
+
+
+def choices_of(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the choice of each group of which only one builds the class that was built."""
+    targets = {key.removesuffix("._target_"): value for key, value in params.items()}
+    return {
+        FOLDS if group == "fold" else group: choices[0]
+        for group, target in targets.items()
+        if len(choices := _choices_by_class().get((group, target), [])) == 1
+    }
+
+
+@cache
+def _choices_by_class() -> dict[tuple[str, str], list[str]]:
+    choices: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(config_folder().glob("*/[!_]*.yaml")):
+        target = default_of(path.parent.name, path.stem).get("_target_", "")
+        choices.setdefault((path.parent.name, target), []).append(path.stem)
+    return choices
 
 
 def _search(uri: str, experiment: str) -> Iterator[Any]:

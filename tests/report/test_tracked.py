@@ -7,7 +7,7 @@ import pytest
 
 from gad_bench.errors import UserError
 from gad_bench.report.frame import Run, Status
-from gad_bench.report.tracked import missing_from_product, read_tracked
+from gad_bench.report.tracked import choices_of, missing_from_product, read_tracked
 from gad_bench.tracking import DatasetInput, Description, MLflow
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
@@ -87,6 +87,14 @@ def test_a_folder_or_another_file_in_a_databases_place_is_refused_at_once(
 def test_a_path_without_a_scheme_says_how_a_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sqlite:///PATH"):
         read_tracked(str(tmp_path / "mlflow.db"), "test")
+
+
+def test_a_class_that_one_choice_builds_goes_by_the_choices_name(compose_config: Any) -> None:
+    params = {
+        "fold._target_": compose_config("fold=kfold").fold._target_,
+        "reduction._target_": compose_config("reduction=pca").reduction._target_,  # or npca
+    }
+    assert choices_of(params) == {"folds": "kfold"}
 
 
 def test_an_experiment_without_runs_is_refused(store: str) -> None:
