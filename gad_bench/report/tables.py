@@ -49,6 +49,7 @@ class Layout:
         columns: the same for the columns.
         where: keys and the values that take part; all others are left out.
         prefer: the same, but only where the runs vary in such a key.
+        ranked: whether the rows are sorted by the first metric, the best first.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Layout:
     columns: tuple[str, ...]
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     prefer: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ranked: bool = False
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -160,7 +162,8 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
         row=[rows.index(label) for label in row_labels],
         column=[columns.index(label) for label in column_labels],
     )
-    return Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
+    table = Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
+    return _ranked(table) if layout.ranked else table
 
 
 def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -182,6 +185,17 @@ def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
             chosen = _having(frame, key, values)
             frame = frame if chosen.empty else chosen
     return frame
+
+
+def _ranked(table: Table) -> Table:
+    """Sort the rows by the mean of the first metric, the best first."""
+    metric = table.layout.where["metric"][0]
+    cells = table.cells[table.cells["metric"] == metric]
+    best_first = cells.sort_values("mean", ascending=not metric.startswith(HIGHER_IS_BETTER))
+    rows: list[Label] = list(dict.fromkeys([*best_first["row"], *table.rows]))
+    places = [rows.index(label) for label in table.rows]
+    entries = table.entries.assign(row=[places[place] for place in table.entries["row"]])
+    return replace(table, rows=rows, entries=entries)
 
 
 def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
@@ -216,7 +230,8 @@ def _shown(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     for key in MEASURE:
         wanted = [value for value in shown[key].unique() if _wants(layout, key, value)]
         shown = shown[shown[key].isin(wanted)]
-    return shown
+    cached = (shown["metric"] == "seconds_extract") & (shown["value"] == 0)  # not measured
+    return shown[~cached] if layout.ranked else shown
 
 
 def _entries(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
