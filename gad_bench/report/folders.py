@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.run_folder import FAILURE, METRICS, read_failure
+from gad_bench.base.run_folder import FAILURE, METRICS, state_of
 from gad_bench.report.asked import asked_jobs, composed_keys
 from gad_bench.report.frame import Run, Status, run_keys
 
 SWEEP_FILE = "multirun.yaml"
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+
 Overrides = frozenset[str]
 
 
@@ -24,23 +37,23 @@ def latest_sweep(folder: Path) -> Path:
     Raises:
         UserError: there is none.
     """
-    sweeps = list(folder.rglob(SWEEP_FILE)) if folder.is_dir() else []
+    sweeps = _sweeps(folder)
     if not sweeps:
         raise UserError(
             f"there is no sweep in {folder.absolute()}: name one by --from FOLDER, or a store by "
             "--tracking-uri and --experiment"
         )
-    return max(sweeps, key=lambda path: path.stat().st_mtime).parent
+    return max(sweeps, key=lambda sweep: (sweep / SWEEP_FILE).stat().st_mtime)
 
 
 def read_folder(folder: Path) -> list[Run]:
     """Return every run below a folder, and for each sweep there the jobs that it never ran.
 
     Raises:
-        UserError: the folder holds no run and no sweep.
+        UserError: the folder holds no run and no sweep, or a file of Hydra's in it is damaged.
     """
-    outputs = sorted((path.parent for path in folder.rglob(".hydra")), key=_order)
-    sweeps = sorted(path.parent for path in folder.rglob(SWEEP_FILE))
+    outputs = sorted((path.parent for path in folder.rglob(".hydra") if path.is_dir()), key=_order)
+    sweeps = sorted(_sweeps(folder))
     if not outputs and not sweeps:
         raise UserError(f"{folder.absolute()} holds no run of gad_bench")
     runs = [_read_run(output) for output in outputs]
@@ -51,62 +64,86 @@ def read_folder(folder: Path) -> list[Run]:
     return runs
 
 
+def _sweeps(folder: Path) -> list[Path]:
+    return [path.parent for path in folder.rglob(SWEEP_FILE) if path.exists()]
+
+
 def _order(output: Path) -> tuple[str, int, str]:
     """Order a sweep's jobs by number."""
     return str(output.parent), int(output.name) if output.name.isdecimal() else -1, output.name
 
 
 def _overrides(output: Path) -> Overrides:
-    return frozenset(_load(output / ".hydra" / "overrides.yaml") or [])
+    path = output / ".hydra" / "overrides.yaml"
+    with _damage_in_one_line(path):
+        return frozenset(map(str, _load(path) or []))
 
 
 def _read_run(output: Path) -> Run:
-    config = _load(output / ".hydra" / "config.yaml")
-    if "category" not in config:
-        raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
-    choices = _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
-    keys = run_keys(config, choices)
-    metrics, failure = output / METRICS, output / FAILURE
-    if failure.is_file():
-        reason = str(read_failure(output)["error"])
-        return _run(keys, Status.FAILED, failure, reason=reason)
-    if not metrics.is_file():
-        return Run(keys=keys, status=Status.MISSING, place=str(output), reason="not finished")
+    with _damage_in_one_line(output / ".hydra"):
+        config = _load(output / ".hydra" / "config.yaml")
+        choices = _load(output / ".hydra" / "hydra.yaml")
+        if "category" not in config:
+            raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
+        keys = run_keys(config, choices["hydra"]["runtime"]["choices"])
+    run = partial(Run, keys=keys, place=str(output))
+    state = state_of(output)
+    if state == "unfinished":
+        return run(status=Status.MISSING, reason="not finished")
+    ended = (output / (FAILURE if state == "failed" else METRICS)).stat().st_mtime
+    if state == "failed":
+        return run(status=Status.FAILED, reason=_failure(output / FAILURE), ended=ended)
     try:
-        values = json.loads(metrics.read_text(encoding="utf-8"))
-    except ValueError as error:
-        return _run(keys, Status.FAILED, metrics, reason=f"{metrics.name} is damaged: {error}")
-    return _run(keys, Status.FINISHED, metrics, values)
+        return run(status=Status.FINISHED, metrics=_metrics(output / METRICS), ended=ended)
+    except DAMAGE as error:
+        return run(status=Status.FAILED, reason=f"{METRICS} is damaged: {error}", ended=ended)
 
 
-def _run(
-    keys: Mapping[str, str],
-    status: Status,
-    file: Path,
-    metrics: Mapping[str, Any] | None = None,
-    reason: str = "",
-) -> Run:
-    return Run(
-        keys=keys,
-        status=status,
-        metrics={name: float(value) for name, value in (metrics or {}).items()},
-        ended=file.stat().st_mtime,
-        place=str(file.parent),
-        reason=reason,
-    )
+def _failure(path: Path) -> str:
+    try:
+        return str(json.loads(_text(path))["error"])
+    except DAMAGE:
+        return f"{path.name} is damaged"
+
+
+def _metrics(path: Path) -> dict[str, float]:
+    values = json.loads(_text(path))
+    numbers = {name: float(value) for name, value in values.items()}
+    infinite = [name for name, value in numbers.items() if math.isinf(value)]
+    if infinite:
+        raise ValueError(f"{infinite[0]} is infinite")
+    return numbers
 
 
 def _never_started(sweep: Path, started: set[Overrides]) -> Iterator[Run]:
-    asked = asked_jobs(sweep / SWEEP_FILE)
-    absent = [job for job in asked if frozenset(job) not in started]
-    for keys in composed_keys(sweep / SWEEP_FILE, absent):
-        yield Run(keys=keys, status=Status.MISSING, place=str(sweep), reason="never started")
+    path = sweep / SWEEP_FILE
+    with _damage_in_one_line(path):
+        _text(path)
+        absent = [job for job in asked_jobs(path) if frozenset(job) not in started]
+        for keys in composed_keys(path, absent):
+            yield Run(keys=keys, status=Status.MISSING, place=str(sweep), reason="never started")
+
+
+@contextmanager
+def _damage_in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # Hydra, OmegaConf and YAML have many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {reason}): move its folder away, or name "
+            "another by --from"
+        ) from error
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():  # a pipe or a device would be read for ever
+        raise FileNotFoundError(f"{path} is no regular file")
+    return path.read_text(encoding="utf-8")
 
 
 def _load(path: Path) -> Any:  # noqa: ANN401 - any YAML
     """Read YAML by libyaml where it is there, which takes a tenth of the time."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
+    return yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

@@ -14,7 +14,9 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import pandas as pd
+import yaml
 
+from gad_bench.base.process import config_folder
 from gad_bench.config import leaves
 
 Setting = frozenset[tuple[str, str]]
@@ -31,8 +33,9 @@ SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in per
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
-    *("tracking", "experiment", "variant", "hydra"),
+    *("tracking", "experiment", "variant", "hydra", "save", "explanation", "extraction"),
 )
+FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
 OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
 GROUPS = (
@@ -55,7 +58,7 @@ class Run:
 
     Attributes:
         keys: the config, flattened to dotted keys, and each group's choice under the group's name;
-            `fold` is the fold's number, or "full".
+            `fold` is the fold's number, or "full", and `folds` the choice.
         status: how far it came.
         metrics: by name, of a finished run.
         ended: when, in seconds since the epoch.
@@ -137,7 +140,7 @@ def run_keys(config: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str,
     """
     keys = dict(flatten(config))
     keys |= {group: str(choice) for group, choice in choices.items() if "hydra/" not in group}
-    keys["fold"] = keys.get("fold.index", keys["fold"])
+    keys |= {FOLDS: keys["fold"], "fold": keys.get("fold.index", keys["fold"])}
     if keys["backbone"] == "timm":
         keys["backbone"] = keys["backbone.name"]
     return keys
@@ -183,22 +186,45 @@ def is_of_setting(key: str) -> bool:
 
 
 def varying(frame: pd.DataFrame, named: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the fewest keys that tell the runs' settings apart; groups' choices come first.
+    """Return all keys by which the runs' settings differ; groups' choices come first.
+
+    Left out is what a group's choice implies: a key below the group that all runs of the choice
+    have as its YAML file has it.
 
     Args:
         frame: the runs.
-        named: keys that tell some of them apart already.
+        named: keys that are named already.
     """
-    settings = frame.drop_duplicates("setting", keep="last")
-    chosen = list(named)
-    for key in _candidates(frame):
-        if _distinct(settings, [*chosen, key]) > _distinct(settings, chosen):
-            chosen.append(key)
-    return tuple(chosen[len(named) :])
+    settings = frame.drop_duplicates("setting")
+    return tuple(
+        key
+        for key in _candidates(frame)
+        if key not in named and settings[key].nunique() > 1 and not _implied(settings, key)
+    )
 
 
-def _distinct(settings: pd.DataFrame, keys: list[str]) -> int:
-    return len(settings[keys].drop_duplicates()) if keys else 1
+def _implied(settings: pd.DataFrame, key: str) -> bool:
+    group, _, below = key.partition(".")
+    if below in settings and (settings[below].astype(str) == settings[key].astype(str)).all():
+        return True  # a detector's copy of another group
+    group = FOLDS if group == "fold" else group
+    if not below or group not in settings:
+        return False
+    values = settings[[group, key]].drop_duplicates()
+    return values[group].is_unique and all(
+        below == "_target_" or default_of(group, choice).get(below, value) == value
+        for choice, value in values.itertuples(index=False)
+    )
+
+
+@cache
+def default_of(group: str, choice: str) -> Mapping[str, str]:
+    """Return the keys and plain values of a choice's own YAML file; none of a user's file."""
+    path = config_folder() / ("fold" if group == FOLDS else group) / f"{choice}.yaml"
+    if not path.is_file():
+        return {}
+    keys = flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return {key: value for key, value in keys if "${" not in value}
 
 
 def _candidates(frame: pd.DataFrame) -> list[str]:

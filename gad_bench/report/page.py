@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment
 
 from gad_bench.base.files import whole_file, write_text
 from gad_bench.report import text
+from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
 from gad_bench.report.report import Report
@@ -47,16 +51,17 @@ def write_report(report: Report, folder: Path) -> Path:
     for table in report.tables:
         for suffix, render in FORMATS.items():
             write_text(folder / f"{table.layout.name}.{suffix}", render(table))
-    write_text(folder / PAGE, render_page(report, pictures))
+    write_text(folder / PAGE, render_page(report, pictures, folder))
     return folder / PAGE
 
 
-def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> str:
+def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folder: Path) -> str:
     """Return the page.
 
     Args:
         report: the tables.
         pictures: of each table, by its name.
+        folder: where the page will stand, from which it links the runs' figures.
     """
     environment = Environment(autoescape=True, trim_blocks=True)
     environment.globals.update(caption=text.caption, boxes=boxes, head_of=text.head_of)
@@ -69,7 +74,22 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]]) -> st
         sections=sections(report, pictures),
         sources=sources,
         relatives=relatives,
+        links=partial(links, folder=folder),
     )
+
+
+def links(table: Table, row: Label, folder: Path) -> dict[str, dict[str, str]]:
+    """Return a row's runs, each with the addresses of its figures by their names."""
+    entries = one_row_each(table.entries[table.entries["row"] == table.rows.index(row)])
+    names = (entries["category"].astype(str) + ", fold ").str.cat(entries["fold"].astype(str))
+    return {
+        name: {
+            figure.stem: quote(os.path.relpath(figure, folder))
+            for figure in sorted(Path(place).glob("*.png"))
+        }
+        for name, place in zip(names, entries["place"], strict=True)
+        if place and Path(place).is_dir()
+    }
 
 
 def facts(report: Report) -> dict[str, str]:
@@ -84,11 +104,14 @@ def facts(report: Report) -> dict[str, str]:
 
 def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
     """Return each row's label and cells."""
-    low, high = table.cells["mean"].min(), table.cells["mean"].max()
+    cells = table.cells
+    if table.layout.ranked:
+        cells = cells[cells["metric"] == cells["metric"].iloc[0]]
+    low, high = cells["mean"].min(), cells["mean"].max()
     rows_compete = table.layout.rows == ("category",) and len(table.columns) > 1
     best = rows_compete and table.higher_is_better
     return [
-        (label, [_box(cell, low, high, cells if best else ()) for cell in cells])
+        (label, [_box(table, cell, (low, high), cells if best else ()) for cell in cells])
         for label, cells in text.rows_of(table)
     ]
 
@@ -119,15 +142,18 @@ def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str
     return [known["sources"][key] for key in used], known["relatives"] if on_mvtec else []
 
 
-def _box(cell: Cell, low: float, high: float, rivals: Sequence[Cell]) -> Box | None:
+def _box(table: Table, cell: Cell, ends: tuple[float, float], rivals: Sequence[Cell]) -> Box | None:
     if cell is None:
         return None
+    low, high = ends
+    shaded = cell.finished and low <= cell.mean <= high and high > low
+    interval = text.interval_text(cell) if table.layout.ranked else ""
     comparable = all(rival is not None and rival.complete for rival in rivals)
     return Box(
         value=text.value_text(cell),
         lacking=text.lacking_text(cell),
-        beside=text.published_text(cell),
-        shade=(cell.mean - low) / (high - low) if cell.finished and high > low else 0.0,
+        beside=text.published_text(cell) or interval,
+        shade=(cell.mean - low) / (high - low) if shaded else 0.0,
         order=cell.mean if cell.finished else -1.0,
         best=bool(rivals) and comparable and cell.mean == max(rival.mean for rival in rivals),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
+from textwrap import shorten
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from gad_bench.report.text import NAMES, column_text, label_text, metric_text
 
 MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
+MOST_LETTERS = 60  # of a row's name beside a plot
 MOST_APART = 6  # settings that are drawn beside each other, with intervals
 DOT_WORDS = "A dot is the mean over folds."
 INTERVAL_WORDS = (
@@ -36,6 +38,10 @@ INTERVAL_WORDS = (
     "might have given."
 )
 LINE_WORDS = "Points are means over categories; bands and bars are their standard errors."
+RANKED_WORDS = (
+    "Points are means over categories, lines their standard errors; of one category, lines are the "
+    "95 % bootstrap interval over the test images."
+)
 HOLLOW_WORDS = " Hollow points lack runs."
 RATE_WORDS = (
     "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
@@ -55,6 +61,8 @@ def draw_table(table: Table) -> list[Picture]:
     """Return the plots that a table admits."""
     name = table.layout.name
     hollow = "" if table.cells["complete"].all() else HOLLOW_WORDS
+    if table.layout.ranked:
+        return [Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)]
     if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
         return [Picture(f"{name}_rates", draw_rates(table), RATE_WORDS)]
     if table.layout.rows == ("category",):
@@ -129,6 +137,29 @@ def draw_lines(table: Table) -> Figure:
         axes.set(xlabel=table.layout.rows[0], ylabel=metric_text(table))
         axes.grid(axis="y", color=PALE, linewidth=0.7)
         add_legend(axes, count)
+        return figure
+
+
+def draw_ranked(table: Table) -> Figure:
+    """Draw the first metric of each row as a point with its interval, the best at the top."""
+    with rc_context(STYLE):
+        figure = new_figure(0.8 + 0.2 * len(table.rows))
+        axes = plain_axes(figure)
+        for place, row in enumerate(table.rows):
+            cell = table.cell(row, table.columns[0])
+            if cell is None or not cell.finished:
+                continue
+            sem = 0.0 if pd.isna(cell.sem) else cell.sem
+            whole = cell.categories == 1 and pd.notna(cell.low)
+            ends = (cell.low, cell.high) if whole else (cell.mean - sem, cell.mean + sem)
+            axes.plot(ends, [place] * 2, color=COLOURS[0], linewidth=1.3, alpha=0.7)
+            axes.plot(cell.mean, place, "o", color=COLOURS[0], markersize=5)
+            _hollow_out(axes, cell.mean, place, cell, COLOURS[0])
+        names = [shorten(label_text(row), MOST_LETTERS, placeholder=" …") for row in table.rows]
+        axes.set_yticks(range(len(names)), names, parse_math=False)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set(xlabel=column_text(table, table.columns[0]))
+        axes.grid(axis="x", color=PALE, linewidth=0.7)
         return figure
 
 

@@ -16,6 +16,7 @@ from gad_bench.report.tables import Layout, Table, fill
 
 LAYOUTS = Path(__file__).with_name("tables.yaml")
 FOR_ANY_RUNS = ("per_category", "per_block")
+MOST_COLUMNS = 12  # settings that stand beside each other
 
 Where = Mapping[str, Sequence[str]]
 
@@ -71,7 +72,7 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
     jobs, repeated = one_run_each(long_frame(runs))
     first = [fill(layout, jobs) for layout in _wanted(jobs, request)]
     covered = first[0].frame if first else jobs
-    more = [fill(named_layout(name, request.where), covered) for name in FOR_ANY_RUNS]
+    more = [fill(layout, covered) for layout in _for_any_runs(covered, request.where)]
     shown = [table.layout.axes for table in first]
     tables = first + [table for table in more if table.layout.axes not in shown]
     return Report(tables=tables, repeated=repeated, source=source)
@@ -89,6 +90,7 @@ def named_layouts() -> dict[str, Layout]:
             columns=tuple(entry["columns"]),
             where=entry.get("where", {}),
             prefer=entry.get("prefer", {}),
+            ranked=entry.get("ranked", False),
         )
         for name, entry in described.items()
     }
@@ -111,6 +113,15 @@ def _wanted(frame: pd.DataFrame, request: Request) -> list[Layout]:
         return [_layout_of_keys(*request.axes, request.where)]
     name = request.table or _table_of_experiment(frame)
     return [named_layout(name, request.where)] if name else []
+
+
+def _for_any_runs(frame: pd.DataFrame, where: Where) -> list[Layout]:
+    """Return the layouts of settings beside each other; many stand below each other, ranked."""
+    layouts = [named_layout(name, where) for name in FOR_ANY_RUNS]
+    if frame["setting"].nunique() <= MOST_COLUMNS:
+        return layouts
+    turned = [replace(layout, rows=layout.columns, columns=layout.rows) for layout in layouts]
+    return [named_layout("leaderboard", where), *turned]
 
 
 def _layout_of_keys(rows: str, columns: str, where: Where) -> Layout:

@@ -49,6 +49,7 @@ class Layout:
         columns: the same for the columns.
         where: keys and the values that take part; all others are left out.
         prefer: the same, but only where the runs vary in such a key.
+        ranked: whether the rows are sorted by the first metric, the best first.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Layout:
     columns: tuple[str, ...]
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     prefer: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    ranked: bool = False
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -152,14 +154,16 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
     if shown.empty:
         raise _nothing_to_show(layout, chosen)
     entries = _entries(chosen, shown)
+    _refuse_mixture(entries, layout)
+    layout = _all_named(layout, entries)
     row_labels, column_labels = _labels(entries, layout.rows), _labels(entries, layout.columns)
     rows, columns = _in_order(row_labels), _in_order(column_labels)
     entries = entries.assign(
         row=[rows.index(label) for label in row_labels],
         column=[columns.index(label) for label in column_labels],
     )
-    _refuse_mixture(entries, layout)
-    return Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
+    table = Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
+    return _ranked(table) if layout.ranked else table
 
 
 def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -183,6 +187,17 @@ def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     return frame
 
 
+def _ranked(table: Table) -> Table:
+    """Sort the rows by the mean of the first metric, the best first."""
+    metric = table.layout.where["metric"][0]
+    cells = table.cells[table.cells["metric"] == metric]
+    best_first = cells.sort_values("mean", ascending=not metric.startswith(HIGHER_IS_BETTER))
+    rows: list[Label] = list(dict.fromkeys([*best_first["row"], *table.rows]))
+    places = [rows.index(label) for label in table.rows]
+    entries = table.entries.assign(row=[places[place] for place in table.entries["row"]])
+    return replace(table, rows=rows, entries=entries)
+
+
 def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
     """Put the keys by which the runs differ in the place of "settings"."""
     named = [key for key in layout.axes if key not in (SETTINGS, *MEASURE)]
@@ -194,13 +209,29 @@ def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
     return replace(layout, rows=spell_out(layout.rows), columns=spell_out(layout.columns))
 
 
+def _all_named(layout: Layout, entries: pd.DataFrame) -> Layout:
+    """Add the keys by which settings differ beside those that the layout names.
+
+    They belong to the rows where these tell settings apart and fix the key, else to the columns.
+    """
+    rows = list(layout.rows) if any(map(is_of_setting, layout.rows)) else []
+    for key in varying(entries, layout.axes):
+        fixed = rows and entries.groupby(rows, observed=True)[key].nunique().max() == 1
+        if fixed:
+            layout = replace(layout, rows=(*layout.rows, key))
+        else:
+            layout = replace(layout, columns=(*layout.columns, key))
+    return layout
+
+
 def _shown(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     """Return the rows whose numbers a table shows."""
     shown = frame[frame["metric"] != ""]
     for key in MEASURE:
         wanted = [value for value in shown[key].unique() if _wants(layout, key, value)]
         shown = shown[shown[key].isin(wanted)]
-    return shown
+    cached = (shown["metric"] == "seconds_extract") & (shown["value"] == 0)  # not measured
+    return shown[~cached] if layout.ranked else shown
 
 
 def _entries(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -323,7 +354,7 @@ def _require_keys(frame: pd.DataFrame, layout: Layout) -> None:
 
 def _refuse_mixture(entries: pd.DataFrame, layout: Layout) -> None:
     """Refuse to average numbers that differ in more than category and fold."""
-    cells = entries.groupby(["row", "column"], sort=False)
+    cells = entries.groupby(list(dict.fromkeys(layout.axes)), sort=False, observed=True)
     mixed = cells[["setting", *MEASURE]].nunique().gt(1).any(axis=1)
     if not mixed.any():
         return

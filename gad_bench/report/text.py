@@ -17,9 +17,15 @@ NAMES = {
     "fpr": "false positive rate in %",
     "tpr": "true positive rate in %",
 }
+INTERVAL = "of one category the 95 % bootstrap interval over the test images"
 MEAN = "all categories"  # the last row of a table of categories
 NUMBER = re.compile(r"[\d.]+")
-LATEX_SPECIAL = re.compile(r"([&%$#_{}])")
+FORMULA = re.compile(r"[=+\-@\t\r](?![\d.]+(e[+-]?\d+)?$).*", re.DOTALL)  # to a spreadsheet
+LATEX = str.maketrans(
+    {letter: f"\\{letter}" for letter in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"±": r"$\pm$", "\N{MINUS SIGN}": "$-$"}
+)
 CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
     *("published", "published_sem", "difference", "published_in"),
@@ -28,13 +34,20 @@ CSV_COLUMNS = (
 
 def label_text(label: Label) -> str:
     """Return a label's values beside each other."""
-    return " ".join(value for value in label if value)
+    return " ".join(map(_short, filter(None, label)))
+
+
+def _short(value: str) -> str:
+    """Return a class of ours by its name alone."""
+    return value.rpartition(".")[2] if value.startswith("gad_bench.") else value
 
 
 def column_text(table: Table, column: Label) -> str:
     """Return a column's name: a number alone is named by its key."""
     if len(column) == 1 and NUMBER.fullmatch(column[0]):
         return f"{table.layout.columns[0].rpartition('.')[2]} {column[0]}"
+    if table.layout.columns == ("metric",):
+        return NAMES.get(column[0], column[0])
     return label_text(column) or metric_text(table)
 
 
@@ -56,6 +69,13 @@ def value_text(cell: Cell) -> str:
     return mean if pd.isna(cell.sem) else f"{mean} ± {number_text(cell.sem, cell.metric)}"
 
 
+def interval_text(cell: Cell) -> str:
+    """Return the interval of a cell of one category; empty where there is none."""
+    if cell.categories != 1 or pd.isna(cell.low):
+        return ""
+    return f"{number_text(cell.low, cell.metric)} to {number_text(cell.high, cell.metric)}"
+
+
 def lacking_text(cell: Cell) -> str:
     """Return what lacks, as in "73 of 75, 1 failed"; empty where nothing does."""
     if cell.complete:
@@ -75,12 +95,13 @@ def published_text(cell: Cell) -> str:
     return f"{text}, {cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def cell_text(cell: Cell) -> str:
-    """Return all that a cell says, in one line."""
+def cell_text(cell: Cell, *, interval: bool = False) -> str:
+    """Return all that a cell says, in one line; on demand with its interval."""
     if cell is None:
         return ""
     lacking, beside = lacking_text(cell), published_text(cell)
-    text = value_text(cell) + (f" ({lacking})" if lacking else "")
+    ends = interval_text(cell) if interval else ""
+    text = value_text(cell) + "".join(f" ({part})" for part in (ends, lacking) if part)
     return f"{text} [{beside}]" if beside else text
 
 
@@ -107,6 +128,8 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         count = f"{categories} categories" if categories > 1 else "1 category"
         how = f"mean ± SEM over {count}, folds averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
+    if table.layout.ranked:
+        note = f"; {INTERVAL}{note}"
     return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 
 
@@ -130,7 +153,7 @@ def to_markdown(table: Table) -> str:
     """Return a table in Markdown."""
     lines = [f"**{table.layout.title}**", "", caption(table), ""]
     lines += [_markdown_row(head_of(table)), _markdown_row(_alignment(table))]
-    lines += [_markdown_row([*label, *map(cell_text, cells)]) for label, cells in rows_of(table)]
+    lines += [_markdown_row(_texts(table, label, cells)) for label, cells in rows_of(table)]
     lacking = [f"- {name}: {run['status']}, {run['reason']}" for name, run in unfinished(table)]
     return "\n".join([*lines, *(["", "Not finished:", "", *lacking] if lacking else []), ""])
 
@@ -148,7 +171,7 @@ def to_latex(table: Table) -> str:
     ]
     for label, cells in rows_of(table):
         lines += [r"\midrule"] if label == (MEAN,) else []
-        lines += [_latex_row([*label, *map(cell_text, cells)])]
+        lines += [_latex_row(_texts(table, label, cells))]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
@@ -159,7 +182,10 @@ def to_csv(table: Table) -> str:
     cells["published"] = [figure and figure.auroc for figure in figures]
     cells["published_sem"] = [figure and figure.sem for figure in figures]
     cells["published_in"] = [figure and f"{figure.source} {figure.table}" for figure in figures]
-    labels = [(*row, *column) for row, column in zip(cells["row"], cells["column"], strict=True)]
+    labels = [
+        [_csv_text(value) for value in (*row, *column)]
+        for row, column in zip(cells["row"], cells["column"], strict=True)
+    ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
     return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
 
@@ -169,6 +195,16 @@ def _all_cells(table: Table) -> list[pd.DataFrame]:
     if table.margin.empty:
         return [table.cells]
     return [table.cells, table.margin.assign(row=pd.Series([(MEAN,)] * len(table.margin)))]
+
+
+def _csv_text(value: str) -> str:
+    """Return a label as no spreadsheet takes it for a formula."""
+    return f"'{value}" if FORMULA.fullmatch(value) else value
+
+
+def _texts(table: Table, label: Label, cells: Sequence[Cell]) -> list[str]:
+    """Return what stands in a row."""
+    return [*label, *(cell_text(cell, interval=table.layout.ranked) for cell in cells)]
 
 
 def _alignment(table: Table) -> list[str]:
@@ -184,5 +220,4 @@ def _latex_row(values: Sequence[str]) -> str:
 
 
 def _latex(text: str) -> str:
-    escaped = LATEX_SPECIAL.sub(r"\\\1", text)
-    return escaped.replace("±", r"$\pm$").replace("\N{MINUS SIGN}", "$-$")
+    return text.translate(LATEX)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gad_bench.base.errors import UserError
-from gad_bench.report.frame import Run, Setting, Status
+from gad_bench.base.process import config_folder
+from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000  # runs a request
 TAGS = (*CHOICES, "dataset", "category", "fold", "experiment")
+SQLITE = b"SQLite format 3\0"  # how a database's file begins
 FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
 
 
@@ -77,7 +80,7 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
-    keys = {**run.data.params, **tags}
+    keys = {**choices_of(run.data.params), **run.data.params, **tags}
     if run.info.status in FINISHED:
         metrics = dict(run.data.metrics)
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)
@@ -91,11 +94,30 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     )
 
 
+def choices_of(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the choice of each group of which only one builds the class that was built."""
+    targets = {key.removesuffix("._target_"): value for key, value in params.items()}
+    return {
+        FOLDS if group == "fold" else group: choices[0]
+        for group, target in targets.items()
+        if len(choices := _choices_by_class().get((group, target), [])) == 1
+    }
+
+
+@cache
+def _choices_by_class() -> dict[tuple[str, str], list[str]]:
+    choices: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(config_folder().glob("*/[!_]*.yaml")):
+        target = default_of(path.parent.name, path.stem).get("_target_", "")
+        choices.setdefault((path.parent.name, target), []).append(path.stem)
+    return choices
+
+
 def _search(uri: str, experiment: str) -> Iterator[Any]:
     """Yield an experiment's runs, the newest first."""
+    _require_store(uri)
     from mlflow.tracking import MlflowClient
 
-    _require_database(uri)
     try:
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(experiment)
@@ -108,12 +130,23 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
     yield from _pages(client, found.experiment_id)
 
 
-def _require_database(uri: str) -> None:
-    """Refuse a database file that isn't there, which MLflow would make."""
+def _require_store(uri: str) -> None:
+    """Refuse a database that isn't there or is none, which MLflow would make or try for minutes."""
     parts = urlsplit(uri)
-    database = Path(parts.path.removeprefix("/"))
-    if parts.scheme.startswith("sqlite") and not database.is_file():
-        raise UserError(f"there is no MLflow database {database.absolute()}")
+    path = Path(parts.path.removeprefix("/") if parts.scheme.startswith("sqlite") else parts.path)
+    if parts.scheme in ("", "file") and not path.is_dir():
+        raise UserError(f"there is no MLflow store {path.absolute()}: a database is sqlite:///PATH")
+    if not parts.scheme.startswith("sqlite"):
+        return
+    if not path.is_file():
+        raise UserError(f"there is no MLflow database {path.absolute()}")
+    try:
+        with path.open("rb") as file:
+            header = file.read(len(SQLITE))
+    except OSError as error:
+        raise UserError(f"the MLflow database {path.absolute()} cannot be read: {error}") from error
+    if header != SQLITE:
+        raise UserError(f"{path.absolute()} is no MLflow database: its content is none of SQLite's")
 
 
 def _pages(client: MlflowClient, experiment_id: str) -> Iterator[Any]:

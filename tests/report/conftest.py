@@ -118,3 +118,8 @@ def runs_of() -> Any:
         return three_categories(make_run, values, **keys)
 
     return make
+
+
+@pytest.fixture
+def compose_config() -> Any:
+    return composed

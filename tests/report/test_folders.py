@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from gad_bench.base.errors import UserError
 from gad_bench.report.folders import latest_sweep, read_folder
-from gad_bench.report.frame import Status, long_frame, one_run_each
+from gad_bench.report.frame import Run, Status, long_frame, one_run_each
 from gad_bench.report.tables import Layout, fill
 from gad_bench.report.text import lacking_text
 
@@ -132,3 +133,68 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
         read_folder(tmp_path)
     with pytest.raises(UserError, match=r"there is no sweep in .*--tracking-uri"):
         latest_sweep(tmp_path / "multirun")
+
+
+DAMAGED = ("", "{", "[1, 2]", "null", "a: [", "&a [*a]", "\x00", "text")
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize(
+    "name",
+    ["0/.hydra/config.yaml", "0/.hydra/hydra.yaml", "0/.hydra/overrides.yaml", "multirun.yaml"],
+)
+def test_a_damaged_file_of_hydras_is_one_line_or_a_job_that_lacks(
+    sweep: Any, name: str, content: str
+) -> None:
+    (sweep.path / name).write_text(content)
+    assert_one_line_or_twelve_jobs(sweep.path)
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, '{"auroc": null}', '{"auroc": 1e999}', "[" * 99999])
+@pytest.mark.parametrize("name", ["metrics.json", "failure.json"])
+def test_a_damaged_file_of_a_run_counts_as_failed(sweep: Any, name: str, content: str) -> None:
+    (sweep.path / "0" / name).write_text(content)
+    (damaged,) = [run for run in read_folder(sweep.path) if f"{name} is damaged" in run.reason]
+    assert damaged.status is Status.FAILED
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("0/metrics.json", "0/failure.json", "0/.hydra", "multirun.yaml"),
+        *(f"0/.hydra/{name}.yaml" for name in ("config", "hydra", "overrides")),
+    ],
+)
+@pytest.mark.parametrize("kind", ["none", "folder", "pipe", "latin-1"])
+def test_what_stands_in_a_files_place_is_one_line_or_a_job_that_lacks(
+    sweep: Any, name: str, kind: str
+) -> None:
+    path = sweep.path / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "latin-1":
+        path.write_bytes(b"\xe4")
+    assert_one_line_or_twelve_jobs(sweep.path)
+
+
+def assert_one_line_or_twelve_jobs(folder: Path) -> None:
+    runs, error = read_or_refused(folder)
+    if error:
+        assert "\n" not in error
+        assert str(folder) in error
+    else:
+        without_sweep = 11  # what never started is known by multirun.yaml alone
+        expected = 12 if (folder / "multirun.yaml").is_file() else without_sweep
+        assert len({run.job for run in runs}) == expected
+
+
+def read_or_refused(folder: Path) -> tuple[list[Run], str]:
+    try:
+        return read_folder(folder), ""
+    except UserError as error:
+        return [], str(error)

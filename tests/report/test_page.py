@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import re
+import warnings
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gad_bench.report.frame import Run, Status
-from gad_bench.report.page import render_page
+from gad_bench.report.page import render_page, write_report
 from gad_bench.report.plots import draw_table
 from gad_bench.report.report import Report, Request, make_report
+from gad_bench.report.text import to_markdown
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
@@ -50,7 +53,9 @@ class Page(HTMLParser):
 
 
 def rendered(report: Report) -> str:
-    return render_page(report, {table.layout.name: draw_table(table) for table in report.tables})
+    return render_page(
+        report, {table.layout.name: draw_table(table) for table in report.tables}, Path()
+    )
 
 
 def parsed(report: Report) -> Page:
@@ -140,3 +145,52 @@ def test_more_settings_than_colours_are_still_drawn(run_of: Any) -> None:
     ]
     page = parsed(make_report(runs, Request(where={}), "here"))
     assert "c24" in page.text
+
+
+@pytest.fixture
+def many(run_of: Any, tmp_path: Path) -> list[Run]:
+    """31 single runs of settings with long names, each with figures of its own."""
+    runs = []
+    for number in range(31):
+        folder = tmp_path / "runs" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "curves.png").touch()
+        auroc = 0.6 + (number * 7 % 31) / 100
+        metrics = {"auroc": auroc, "auroc_ci_low": auroc - 0.05, "auroc_ci_high": auroc + 0.05}
+        metrics |= {"seconds_fit": 0.25, "seconds_extract": 3.0 if number == 0 else 0.0}
+        keys = {"covariance": "ledoit_wolf", "backbone": f"a_model_of_a_long_name_in1k.{number}"}
+        run = run_of("bolt", 0, metrics=metrics, **keys, reduction__threshold=f"0.{number}")
+        runs.append(Run(**vars(run) | {"place": str(folder)}))
+    return runs
+
+
+def test_many_settings_are_ranked_with_intervals_and_cost(many: list[Run]) -> None:
+    table = make_report(many, Request(where={}), "here").tables[0]
+    assert table.layout.rows == ("backbone", "reduction.threshold")
+    means = [table.cell(row, ("auroc",)).mean for row in table.rows]
+    assert means == sorted(means, reverse=True)
+    lines = to_markdown(table).splitlines()
+    assert lines[4] == (
+        "| backbone | reduction.threshold | AUROC in % | seconds_extract | seconds_fit |"
+    )
+    assert lines[6].endswith("| 90.0 (85.0 to 95.0) |  | 0.25 |")
+    extracted = [row for row in table.rows if table.cell(row, ("seconds_extract",)) is not None]
+    assert extracted == [("a_model_of_a_long_name_in1k.0", "0.0")]  # the others were cached
+
+
+def test_many_settings_are_drawn_without_a_warning(many: list[Run], tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_report(make_report(many, Request(where={}), "here"), tmp_path / "report")
+
+
+def test_the_leaderboard_links_each_runs_figures(many: list[Run], tmp_path: Path) -> None:
+    page = write_report(make_report(many, Request(where={}), "here"), tmp_path / "report")
+    addresses = re.findall(r'<a href="([^"]+)">curves</a>', page.read_text())
+    assert len(addresses) == 31
+    assert all((page.parent / address).is_file() for address in addresses)
+
+
+def test_of_many_settings_categories_and_blocks_are_the_columns(many: list[Run]) -> None:
+    tables = make_report(many, Request(where={}), "here").tables
+    assert [table.layout.columns for table in tables] == [("metric",), ("category",), ("block",)]

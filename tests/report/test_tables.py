@@ -121,6 +121,54 @@ def test_settings_stand_for_the_keys_by_which_runs_differ(run_of: Any) -> None:
     assert table.columns == [("pca", "0.95"), ("pca", "0.99"), ("none", "")]
 
 
+SETTINGS = Layout(name="t", title="T", rows=("category",), columns=("settings",))
+
+
+def test_all_that_differs_is_named_not_only_what_tells_settings_apart(run_of: Any) -> None:
+    runs = [
+        run_of("bolt", 0, 0.7, covariance="oas", runtime="auto", runtime__precision="bfloat16"),
+        run_of("bolt", 0, 0.8, covariance="identity", runtime="auto", runtime__precision="float32"),
+    ]
+    table = filled(SETTINGS, runs)
+    assert table.columns == [("oas", "bfloat16"), ("identity", "float32")]
+
+
+def test_a_choices_own_keys_are_not_named_unless_they_are_not_its_files(run_of: Any) -> None:
+    torch = run_of("bolt", 0, 0.8, runtime="torch", runtime__precision="float32")
+    plain = run_of("bolt", 0, 0.7, runtime="openvino", runtime__precision="float32")
+    bfloat16 = run_of("bolt", 0, 0.7, runtime="openvino", runtime__precision="bfloat16")
+    assert filled(SETTINGS, [torch, plain]).layout.columns == ("runtime",)
+    assert filled(SETTINGS, [torch, bfloat16]).columns == [
+        ("torch", "float32"),
+        ("openvino", "bfloat16"),
+    ]
+
+
+def test_one_column_never_holds_two_settings(run_of: Any) -> None:
+    runs = [
+        run_of("bolt", 0, 0.7, covariance="oas"),
+        run_of("nut", 0, 0.8, covariance="identity"),
+    ]
+    table = filled(SETTINGS, runs)
+    assert table.columns == [("oas",), ("identity",)]
+
+
+def test_a_full_fold_beside_a_numbered_one_is_named(run_of: Any) -> None:
+    full = run_of("bolt", 0, 0.7, folds="full", covariance="oas")
+    numbered = run_of("bolt", 0, 0.8, folds="kfold", covariance="identity", fold__n_splits="5")
+    table = filled(CATEGORIES, [full, numbered])
+    assert table.layout.columns == ("covariance", "folds")
+    assert table.columns == [("oas", "full"), ("identity", "kfold")]
+
+
+def test_what_differs_with_the_rows_is_named_in_the_rows(run_of: Any) -> None:
+    runs = [
+        run_of("bolt", 0, 0.7, covariance="oas", seed="0"),
+        run_of("bolt", 0, 0.8, covariance="identity", seed="1"),
+    ]
+    assert filled(ESTIMATORS, runs).rows == [("oas", "0"), ("identity", "1")]
+
+
 def test_runs_that_differ_in_another_key_are_not_averaged(run_of: Any) -> None:
     runs = [
         run_of("bolt", 0, 0.7, covariance="oas", contamination="0.0"),

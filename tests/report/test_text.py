@@ -60,6 +60,32 @@ def test_latex_escapes_and_says_what_lacks(table: Table) -> None:
     assert latex.count(r"\begin") == latex.count(r"\end") == 2
 
 
+def test_latex_runs_nothing_that_a_name_holds(run_of: Any) -> None:
+    name = r"\input{/etc/passwd} 50% ~^"
+    latex = to_latex(
+        fill(ESTIMATORS, long_frame([run_of("bolt", 0, 0.5, covariance=name, backbone="b")]))
+    )
+    assert r"\input" not in latex
+    assert (
+        r"\textbackslash{}input\{/etc/passwd\} 50\% \textasciitilde{}\textasciicircum{} & 50.0"
+        in latex
+    )
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(1)", "\t=1"])
+def test_csv_holds_no_formula(run_of: Any, name: str) -> None:
+    table = fill(ESTIMATORS, long_frame([run_of("bolt", 0, 0.5, covariance=name, backbone="b")]))
+    (row,) = csv.DictReader(io.StringIO(to_csv(table)))
+    assert row["covariance"] == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["-0.5", "-1e-05", "oas", "3"])
+def test_csv_leaves_numbers_and_names_as_they_are(run_of: Any, name: str) -> None:
+    table = fill(ESTIMATORS, long_frame([run_of("bolt", 0, 0.5, covariance=name, backbone="b")]))
+    (row,) = csv.DictReader(io.StringIO(to_csv(table)))
+    assert row["covariance"] == name
+
+
 def test_each_key_of_the_rows_has_a_column(run_of: Any) -> None:
     layout = Layout(name="t", title="T", rows=("covariance", "block"), columns=("backbone",))
     run = run_of("bolt", metrics={"auroc_block_3": 0.5}, covariance="oas", backbone="b")

@@ -7,7 +7,7 @@ import pytest
 
 from gad_bench.base.errors import UserError
 from gad_bench.report.frame import Run, Status
-from gad_bench.report.tracked import missing_from_product, read_tracked
+from gad_bench.report.tracked import choices_of, missing_from_product, read_tracked
 from gad_bench.tracking import DatasetInput, Description, MLflow
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
@@ -68,6 +68,33 @@ def test_a_store_or_an_experiment_that_is_not_there_is_refused(store: str, tmp_p
     with pytest.raises(UserError, match="there is no MLflow database"):
         read_tracked(f"sqlite:///{tmp_path / 'none' / 'mlflow.db'}", "test")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text", b"SQLite form"])
+def test_a_folder_or_another_file_in_a_databases_place_is_refused_at_once(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    database = tmp_path / "mlflow.db"
+    if content is None:
+        database.mkdir()
+    else:
+        database.write_bytes(content)
+    with pytest.raises(UserError, match=r"no MLflow database"):
+        read_tracked(f"sqlite:///{database}", "test")
+    assert content is None or database.read_bytes() == content
+
+
+def test_a_path_without_a_scheme_says_how_a_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sqlite:///PATH"):
+        read_tracked(str(tmp_path / "mlflow.db"), "test")
+
+
+def test_a_class_that_one_choice_builds_goes_by_the_choices_name(compose_config: Any) -> None:
+    params = {
+        "fold._target_": compose_config("fold=kfold").fold._target_,
+        "reduction._target_": compose_config("reduction=pca").reduction._target_,  # or npca
+    }
+    assert choices_of(params) == {"folds": "kfold"}
 
 
 def test_an_experiment_without_runs_is_refused(store: str) -> None:
