@@ -92,7 +92,7 @@ def find_images(pattern: str) -> list[str]:
         return [str(path) for path in require_images(place)]
     if place.is_file():
         return [str(place)]
-    found = [path for path in glob(str(place), recursive=True) if Path(path).is_file()]  # noqa: PTH207
+    found = [path for path in glob(str(place), recursive=True) if not Path(path).is_dir()]  # noqa: PTH207
     if not found:
         raise UserError(f"images={pattern} matches no file")
     return sorted(found)

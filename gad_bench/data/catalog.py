@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.data.images import mask_files, read_image, read_mask
 from gad_bench.errors import UserError
+from gad_bench.files import open_regular
 
 GOOD = "good"
 
@@ -152,7 +153,7 @@ def _size(path: Path) -> tuple[int, int] | None:
     from PIL import ExifTags, Image
 
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             tagged = "exif" in image.info or image.format == "TIFF"
             turned = tagged and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
             return None if turned else image.size

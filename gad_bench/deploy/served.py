@@ -12,9 +12,9 @@ from typing import Any
 
 from gad_bench.deploy.detector import Detector
 from gad_bench.deploy.folder import weights_beside
+from gad_bench.deploy.http import IMAGE
 
 NAME = "detector"
-IMAGE = "image"
 EXAMPLE_SIDE = 64  # pixels
 CODE = Path(__file__).with_name("served_code.py")
 
