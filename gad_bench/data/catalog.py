@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.files import open_regular
 from gad_bench.data.images import mask_files, read_image, read_mask
 
 GOOD = "good"
@@ -152,7 +153,7 @@ def _size(path: Path) -> tuple[int, int] | None:
     from PIL import ExifTags, Image
 
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file, Image.open(file) as image:
             tagged = "exif" in image.info or image.format == "TIFF"
             turned = tagged and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
             return None if turned else image.size

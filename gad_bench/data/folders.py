@@ -31,8 +31,11 @@ def list_images(folder: Path) -> list[Path]:
     """Return the image files right in a folder, sorted; none when there is no such folder.
 
     Hidden files (as macOS leaves them beside each file it copies) and other files are passed over.
+
+    Raises:
+        UserError: a FIFO, a socket or a device has an image's name.
     """
-    return [path for path in _visible(folder) if is_image_name(path) and path.is_file()]
+    return [path for path in _visible(folder) if is_image_name(path) and _is_file(path)]
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -58,6 +61,14 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def _is_file(path: Path) -> bool:
+    if path.is_file():
+        return True
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is no regular file: take it out of the data set")
+    return False
+
+
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
@@ -80,7 +91,7 @@ def find_images(pattern: str) -> list[str]:
         return [str(path) for path in require_images(place)]
     if place.is_file():
         return [str(place)]
-    found = [path for path in glob(str(place), recursive=True) if Path(path).is_file()]  # noqa: PTH207
+    found = [path for path in glob(str(place), recursive=True) if not Path(path).is_dir()]  # noqa: PTH207
     if not found:
         raise UserError(f"images={pattern} matches no file")
     return sorted(found)

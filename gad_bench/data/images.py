@@ -15,10 +15,15 @@ What becomes of each kind of file:
 - EXIF orientation is applied: the image is seen as the camera was held. A mask has the size of
   the image so turned.
 - Of several pages or frames the first is read.
+- An image of more than 100 megapixels is an error, by its file's head, before it is decoded: a PNG
+  of 4 MB can be one of 32000 x 32000 pixels, and take 7 GB. The environment variable
+  GAD_BENCH_MAX_MEGAPIXELS sets another limit; no number depends on it.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.files import open_regular
+from gad_bench.data.image_head import head_size
+
+LIMIT = "GAD_BENCH_MAX_MEGAPIXELS"
+MAX_MEGAPIXELS = 100.0
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
@@ -43,7 +53,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         uint8 array of shape [height, width, 3].
 
     Raises:
-        UserError: the file is missing, empty, damaged, cut short or not such an image.
+        UserError: the file is missing, empty, damaged, cut short, too large or not such an image.
     """
     return decode_image(read_bytes(Path(path)), str(path))
 
@@ -59,7 +69,7 @@ def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
         uint8 array of shape [height, width, 3].
 
     Raises:
-        UserError: it is damaged, cut short or not such an image.
+        UserError: it is damaged, cut short, too large or not such an image.
     """
     image = _decode_bytes(content, name)
     return (image if image.dtype == np.uint8 else image >> 8).astype(np.uint8, copy=False)
@@ -74,7 +84,7 @@ def image_shape(path: str | Path) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with Image.open(Path(path)) as image:
+        with open_regular(Path(path)) as file, Image.open(file) as image:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
     except (OSError, Image.DecompressionBombError):
@@ -139,27 +149,61 @@ def _decode_bytes(content: bytes, path: str) -> NDArray[Any]:
     """Decode as BGR and swap: OpenCV 5.0.0 returns garbage for a 16-bit TIFF asked for as RGB."""
     if not content:
         raise UserError(f"{path} is empty: replace it or take it out of the data set")
+    _check_size(content, path)
     encoded = np.frombuffer(content, np.uint8)
     try:
         image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error as error:  # too many pixels, among others
+    except cv2.error as error:  # too many pixels for OpenCV, among others
         raise UserError(f"{path} cannot be decoded: {error.err}") from error
     if image is None or image.dtype not in (np.uint8, np.uint16):
-        raise UserError(
-            f"{path} cannot be read as an image: it is damaged, cut short, or not of 8 or 16 bits "
-            "(PNG, JPEG, BMP, TIFF, WebP); replace it or take it out of the data set"
-        )
+        raise _not_readable(path)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _check_size(content: bytes, path: str) -> None:
+    size = head_size(content)
+    if size is None:
+        raise _not_readable(path)
+    (width, height), limit = size, max_megapixels()
+    if width * height > 1e6 * limit:
+        raise UserError(
+            f"{path} is {width} x {height} pixels, more than {limit:g} megapixels: make it "
+            f"smaller, or set {LIMIT}={math.ceil(width * height / 1e6)} if memory allows"
+        )
+
+
+def max_megapixels() -> float:
+    """Return how large an image may be, in millions of pixels.
+
+    Raises:
+        UserError: the environment variable holds no number above 0.
+    """
+    named = os.environ.get(LIMIT, "")
+    try:
+        limit = float(named or MAX_MEGAPIXELS)
+    except ValueError:
+        limit = math.nan
+    if not limit > 0:
+        raise UserError(f"{LIMIT}={named} must be a number above 0")
+    return limit
+
+
+def _not_readable(path: str) -> UserError:
+    return UserError(
+        f"{path} cannot be read as an image: it is damaged, cut short, or not of 8 or 16 bits "
+        "(PNG, JPEG, BMP, TIFF, WebP); replace it or take it out of the data set"
+    )
 
 
 def read_bytes(path: str | Path) -> bytes:
     """Return a file's content.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: it cannot be read, or is no regular file.
     """
     try:
-        return Path(path).read_bytes()
+        with open_regular(Path(path)) as file:
+            return file.read()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.files import open_regular
 from gad_bench.data.catalog import GOOD, ImageRow, Subset
 from gad_bench.data.category_folders import CategoryFolders
 
@@ -58,13 +60,15 @@ class ImageList:
 
     def _lines(self) -> Iterator[_Line]:
         try:
-            with self.file.open(encoding="utf-8-sig", newline="") as file:
+            with open_regular(self.file) as content:
+                file = io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
                 reader = csv.DictReader(file, skipinitialspace=True)
                 self._check_columns(reader.fieldnames or [])
                 for record in reader:
                     yield _Line(self, reader.line_num, record)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{self.file} cannot be read as CSV in UTF-8: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"{self.file} cannot be read as CSV in UTF-8: {reason}") from error
 
     def _check_columns(self, found: Sequence[str]) -> None:
         needed = [self.columns.get(name, name) for name in REQUIRED]

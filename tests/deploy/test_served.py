@@ -7,12 +7,14 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ def test_the_model_tells_what_goes_in_and_comes_out_and_holds_no_pickle(
     assert not [name for name in files if name.endswith((".pkl", ".pickle"))]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(saved: Saved, model: str) -> Iterator[str]:
     """`mlflow models serve` on a free port of the loopback."""
     with socket.socket() as free:
@@ -104,10 +106,103 @@ def test_a_server_answers_over_http(saved: Saved, server: str, requests: pd.Data
         _post(server, [[base64.b64encode(b"no image").decode()]])
 
 
+@pytest.mark.parametrize("kind", ["dataframe_split", "dataframe_records", "instances", "inputs"])
+def test_base64_works_in_each_of_mlflows_forms(
+    saved: Saved, server: str, requests: pd.DataFrame, kind: str
+) -> None:
+    texts = [base64.b64encode(content).decode() for content in requests["image"]]
+    forms = {
+        "dataframe_split": {"columns": ["image"], "data": [[text] for text in texts]},
+        "dataframe_records": [{"image": text} for text in texts],
+        "instances": [{"image": text} for text in texts],
+        "inputs": {"image": texts},
+    }
+    found = pd.DataFrame(_send(server, json.dumps({kind: forms[kind]}).encode())["predictions"])
+    np.testing.assert_allclose(found["score"], saved.scores["score"][:3], rtol=1e-9)
+
+
+def test_a_server_gives_each_of_many_clients_its_own_scores(saved: Saved, server: str) -> None:
+    contents = [Path(path).read_bytes() for path in saved.paths[:6]]
+    rows = [[base64.b64encode(content).decode()] for content in contents]
+    asked = [rows[call % 3 : 4 + call % 3] for call in range(60)]
+    with ThreadPoolExecutor(8) as clients:
+        together = list(clients.map(lambda some: _post(server, some), asked))
+    alone = {len(rows) - call: _post(server, asked[call]) for call in range(3)}
+    for call, answer in enumerate(together):
+        assert answer == alone[len(rows) - call % 3]
+
+
+JSON, CSV, PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
+MALFORMED = {
+    "a number of 10,000 digits": (JSON, b'{"inputs": {"image": [' + b"9" * 10_000 + b"]}}"),
+    "deep JSON": (JSON, b"[" * 200_000),
+    "a deep value": (JSON, b'{"inputs": {"image": [' + b"[" * 900 + b"]" * 900 + b"]}}"),
+    "no JSON": (JSON, b"\xff image"),
+    "a list": (JSON, b"[1, 2]"),
+    "no form": (JSON, b"{}"),
+    "no column": (JSON, b'{"dataframe_records": [{"picture": "aGFsbG8="}]}'),
+    "a number": (JSON, b'{"dataframe_split": {"columns": ["image"], "data": [[5]]}}'),
+    "nothing": (JSON, b'{"dataframe_records": [{"image": null}]}'),
+    "no base64": (JSON, b'{"inputs": {"image": ["!"]}}'),
+    "base64 of no image": (JSON, b'{"instances": [{"image": "aGFsbG8="}]}'),
+    "rows of other lengths": (
+        JSON,
+        b'{"dataframe_split": {"columns": ["image"], "data": [[1, 2]]}}',
+    ),
+    "no Parquet": (PARQUET, b"no Parquet"),
+    "no Content-Type": ("", b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_request_is_refused_in_one_line(server: str, name: str) -> None:
+    kind, body = MALFORMED[name]
+    _assert_refused(server, body, kind)
+
+
+@pytest.mark.parametrize("kind", [JSON, CSV])
+@pytest.mark.parametrize("place", ["an image", "a FIFO", "nothing"])
+def test_a_path_is_refused_and_nothing_is_read(
+    saved: Saved, server: str, tmp_path: Path, kind: str, place: str
+) -> None:
+    fifo = tmp_path / "fifo.png"
+    os.mkfifo(fifo)
+    path = {"an image": saved.paths[0], "a FIFO": str(fifo), "nothing": "/nowhere.png"}[place]
+    body = f"image\n{path}\n" if kind == CSV else json.dumps({"inputs": {"image": [path]}})
+    told = _assert_refused(server, body.encode(), kind)
+    assert told.startswith("image 0 is no image: send the bytes")
+
+
+def test_a_request_beyond_the_limit_of_pixels_is_refused(server: str) -> None:
+    head = struct.pack(">IIBBBBB", 32000, 32000, 8, 2, 0, 0, 0)
+    image = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(head)) + b"IHDR" + head
+    text = base64.b64encode(image).decode()
+    told = _assert_refused(server, json.dumps({"inputs": {"image": [text]}}).encode(), JSON)
+    assert told.startswith("image 0 is 32000 x 32000 pixels, more than 100 megapixels")
+
+
+def _assert_refused(server: str, body: bytes, kind: str) -> str:
+    """Return the one line."""
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        _send(server, body, kind)
+    answer = refused.value.read().decode()
+    assert refused.value.code == 400, answer
+    told = json.loads(answer)["message"]
+    assert told
+    assert len(told) < 400
+    assert "\n" not in told
+    assert "Traceback" not in answer
+    assert "stack_trace" not in answer
+    return str(told)
+
+
 def _post(address: str, rows: list[list[str]]) -> Any:
     body = json.dumps({"dataframe_split": {"columns": ["image"], "data": rows}}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(address, body, headers)
+    return _send(address, body)
+
+
+def _send(address: str, body: bytes, kind: str = "application/json") -> Any:
+    request = urllib.request.Request(address, body, {"Content-Type": kind})
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 
