@@ -11,7 +11,7 @@ from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.errors import UserError
-from gad_bench.evaluation import Threshold
+from gad_bench.evaluation import Definitions, Threshold
 from gad_bench.explanation import Explanation, NoExplanation
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Extraction, Runtime
@@ -40,6 +40,7 @@ class Components:
     localisation: Localisation
     explanation: Explanation
     threshold: Threshold
+    metrics: Definitions
     tracking: Tracker
 
     @classmethod

@@ -27,8 +27,12 @@ PACKAGES = (
     "timm",
     "torch",
 )
-CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
-FURTHER, USUAL = ("reduction", "combination", "augmentation"), ("none", "mean")
+CHOICES = (
+    *("backbone", "covariance", "reduction", "detector", "combination", "augmentation"),
+    "computation",
+)
+FURTHER = ("reduction", "combination", "augmentation", "computation")
+USUAL = ("none", "mean", "sound")
 
 
 def describe(

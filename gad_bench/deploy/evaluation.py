@@ -17,13 +17,14 @@ from gad_bench.deploy.detector import Detector
 from gad_bench.deploy.folder import CONFIG
 from gad_bench.describe import flatten, versions
 from gad_bench.evaluation import Scores, evaluate
+from gad_bench.evaluation.definitions import SOUND
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.layout import ABOUT
 from gad_bench.features.obtain import FeatureSource
 from gad_bench.figures import draw_figures
 from gad_bench.results import announce, point_the_way, write_results
-from gad_bench.scoring import score_rows
+from gad_bench.scoring import kept_dimensions, score_rows
 from gad_bench.stopwatch import Stopwatch
 from gad_bench.tracking import KEY, DatasetInput, Description, Tracker
 from gad_bench.training import check_finite
@@ -31,6 +32,7 @@ from gad_bench.training import check_finite
 FITTED = (
     *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
     *("normalisation", "reduction", "covariance", "detector", "combination", "threshold"),
+    *("computation", "metrics"),
 )
 """The keys that the detector's own config settles."""
 DETECTOR_KEY, DETECTOR_CATEGORY = "detector_key", "detector_category"
@@ -77,7 +79,8 @@ def evaluate_detector(
         check_finite(tested, features.blocks)
         scores = _score(detector, tested, features.blocks)
         watch.lap("score")
-        metrics = evaluate(scores, seed=config.seed) | {
+        definitions = build(config.metrics) if "metrics" in config else SOUND
+        metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             "images_test": len(tested),
             "seconds_extract": features.seconds_extract,
             "seconds_score": watch.seconds["score"],
@@ -133,6 +136,7 @@ def _score(detector: Detector, tested: pd.DataFrame, features: dict[int, np.ndar
         blocks=dict(zip(model.blocks, blocks.T, strict=True)),
         combined=combined,
         dimensions={block: law.dimension for block, law in laws.items()},
+        kept=kept_dimensions(model),
         p_values=detector.scorer.rule.p_values(combined),
     )
 

@@ -8,12 +8,15 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.evaluate import Scores, evaluate
 
 Rows = NDArray[np.intp]
 
 
-def evaluate_folds(folds: Sequence[Scores], *, seed: int) -> dict[str, float]:
+def evaluate_folds(
+    folds: Sequence[Scores], *, seed: int, definitions: Definitions = SOUND
+) -> dict[str, float]:
     """Return the means over folds of every metric that all of them have, and each fold's AUROC.
 
     The ends of the AUROC's interval are means too: those of one fold, not of the folds' mean.
@@ -21,7 +24,7 @@ def evaluate_folds(folds: Sequence[Scores], *, seed: int) -> dict[str, float]:
     Raises:
         UserError: a test set lacks good or anomalous images, or a score is not finite.
     """
-    metrics = [evaluate(scores, seed=seed) for scores in folds]
+    metrics = [evaluate(scores, seed=seed, definitions=definitions) for scores in folds]
     if len(metrics) == 1:
         return metrics[0]
     shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]

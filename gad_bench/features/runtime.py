@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gad_bench.errors import UserError
+from gad_bench.errors import UserError, require_choice
 from gad_bench.features.device import resolve_device
 from gad_bench.features.interface import Features, Model, Pixels
 from gad_bench.threads import thread_count
@@ -25,10 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"runtime.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}"
-        )
+    require_choice("runtime.precision", precision, tuple(PRECISIONS))
 
 
 @dataclass(frozen=True, kw_only=True)
