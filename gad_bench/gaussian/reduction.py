@@ -75,9 +75,9 @@ class PrincipalComponents:
         Raises:
             UserError: the samples do not vary, or the leading components leave nothing.
         """
-        mean, spectrum = self._components(samples)
-        if not spectrum.variances.any():
+        if samples.total_variance == 0:
             raise UserError(f"{samples.count} samples that do not vary have no components")
+        mean, spectrum = self._components(samples)
         first = first_beyond(spectrum.variances, self.threshold)
         return Linear(mean, spectrum.directions[:, self._chosen(first)])
 

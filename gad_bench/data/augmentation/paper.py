@@ -129,7 +129,7 @@ class PaperAugmentation:
 
         if name == "clahe":
             low, high = self.clip_limits
-            return partial(operations.clahe, draw=draw, limits=(low, high))
+            return partial(operations.clahe, draw=draw, limits=(float(low), float(high)))
         chosen = MOTION_BLURS[self.motion_blur] if name == "motion_blur" else name
         return partial(getattr(operations, chosen), draw=draw)
 
