@@ -31,6 +31,26 @@ CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override gramm
 
 
 @dataclass(kw_only=True)
+class Computation:
+    """The values of the parts, by type, in which the published computation differs from ours.
+
+    A part's YAML file refers to its own; the part's class says what each does. Groups of other
+    packages may ignore them.
+    """
+
+    padding: str
+    precision: str
+    cutoff: float
+    edge: str
+    ddof: int
+    gamma: str
+    clip_limits: list[float]
+    motion_blur: str
+    average_precision: str
+    sigma: str
+
+
+@dataclass(kw_only=True)
 class Config:
     """The top level of conf/config.yaml, by type. A group's own types are its class's fields."""
 
@@ -44,6 +64,7 @@ class Config:
     figures: bool
     resume: bool
     save: str | None
+    computation: Computation
     backbone: Any
     blocks: Any
     dataset: Any
@@ -58,6 +79,7 @@ class Config:
     localisation: Any
     explanation: Any
     threshold: Any
+    metrics: Any
     runtime: Any
     extraction: Any
     tracking: Any

@@ -18,6 +18,7 @@ from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.evaluation import Scores, evaluate
+from gad_bench.evaluation.definitions import SOUND
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
@@ -32,6 +33,7 @@ from gad_bench.tracking import KEY, Description, Tracker
 FITTED = (
     *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
     *("normalisation", "reduction", "covariance", "detector", "combination", "threshold"),
+    *("computation", "metrics"),
 )
 """The keys that the detector's own config settles."""
 DETECTOR_KEY, DETECTOR_CATEGORY = "detector_key", "detector_category"
@@ -81,7 +83,8 @@ def evaluate_detector(
         check_finite(catalog, features.blocks)
         scores = _score(detector, catalog, features)
         watch.lap("score")
-        metrics = evaluate(scores, seed=config.seed) | {
+        definitions = build(config.metrics) if "metrics" in config else SOUND
+        metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             "images_test": len(catalog),
             "seconds_extract": features.seconds_extract,
             "seconds_score": watch.seconds["score"],

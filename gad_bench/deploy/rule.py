@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gad_bench.evaluation import HeldOut, Threshold
+from gad_bench.evaluation import Definitions, HeldOut, Threshold
 from gad_bench.evaluation.conformal import Calibration
+from gad_bench.evaluation.definitions import SOUND
 from gad_bench.evaluation.thresholds import (
     CONFORMAL,
     GAUSSIAN,
@@ -62,7 +63,10 @@ class DecisionRule:
 
 
 def decision_rule(
-    model: FittedModel, threshold: Threshold, held_out: HeldOut | None
+    model: FittedModel,
+    threshold: Threshold,
+    held_out: HeldOut | None,
+    definitions: Definitions = SOUND,
 ) -> DecisionRule:
     """Choose a rule: by the images held out if there are enough, else by the Gaussian law."""
     laws = {block: law for block, own in model.blocks.items() if (law := _law(own))}
@@ -80,7 +84,9 @@ def decision_rule(
         calibration=calibration,
         laws=laws,
         sigmas={
-            block: {sigma: sigma_threshold(sigma, law.dimension) for sigma in SIGMAS}
+            block: {
+                sigma: sigma_threshold(sigma, law.dimension, definitions.sigma) for sigma in SIGMAS
+            }
             for block, law in laws.items()
         },
     )

@@ -82,7 +82,7 @@ def save_detector(
     Raises:
         UserError: a part cannot be written as arrays, or the folder is there already.
     """
-    rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out)
+    rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out, parts.metrics)
     log.info("%s", rule.told)
     scorer = Scorer(
         backbone=_placed(parts.backbone),

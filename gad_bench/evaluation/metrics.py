@@ -15,6 +15,9 @@ from gad_bench.base.errors import UserError
 
 DRAWN_AT_ONCE = 2**22  # images: 32 MiB
 
+STEPS, TRAPEZOID = "steps", "trapezoid"
+AREAS = (STEPS, TRAPEZOID)
+
 Vector = NDArray[np.float64]
 
 
@@ -66,10 +69,20 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector
     return true / true[-1], true / (true + false)
 
 
-def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Return the mean precision over recall's steps, as scikit-learn defines it."""
+def average_precision(labels: ArrayLike, scores: ArrayLike, area: str = STEPS) -> float:
+    """Return the area under the precision-recall curve.
+
+    Args:
+        labels: [images], 1 for anomalous.
+        scores: [images], higher is more anomalous.
+        area: "steps" for the mean precision over recall's steps, as scikit-learn defines it;
+            "trapezoid" for straight lines from recall 0 and precision 1 on.
+    """
     recall, precision = precision_recall_curve(labels, scores)
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    steps = np.diff(recall, prepend=0.0)
+    if area == TRAPEZOID:
+        return float(np.sum(steps * (np.append(1.0, precision[:-1]) + precision)) / 2)
+    return float(np.sum(steps * precision))
 
 
 def bootstrap_auroc(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
+from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -47,6 +48,7 @@ class Scores:
         dimensions: degrees of freedom by block, where a block's score is a Mahalanobis distance.
         samples: the number of fitted vectors by block, where that distance is by their unshrunk
             covariance.
+        kept: by block how many dimensions the score sees, and of how many, where that is known.
         held_out: the scores of the images held out, where there are any.
         p_values: float64 [images], where images held out give them; NaN for an image that some
             fold does not test.
@@ -58,29 +60,36 @@ class Scores:
     combined: NDArray[np.float64]
     dimensions: Mapping[int, int]
     samples: Mapping[int, int] = field(default_factory=dict)
+    kept: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     held_out: HeldOut | None = None
     p_values: NDArray[np.float64] | None = None
 
 
-def evaluate(scores: Scores, *, seed: int) -> dict[str, float]:
+def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> dict[str, float]:
     """Return every metric by name.
+
+    Args:
+        scores: of a test set.
+        seed: of the bootstrap.
+        definitions: of those metrics that have several.
 
     Raises:
         UserError: the test set lacks good or anomalous images, or a score is not finite.
     """
     check_labels(scores.labels)
     _check_finite(scores)
+    area = definitions.average_precision
     low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
     metrics = {
         "auroc": auroc(scores.labels, scores.combined),
         "auroc_ci_low": low,
         "auroc_ci_high": high,
-        "aupr": average_precision(scores.labels, scores.combined),
+        "aupr": average_precision(scores.labels, scores.combined, area),
     }
     for block, values in scores.blocks.items():
         metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
-        metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values)
-    return metrics | _per_defect(scores) | _at_sigma(scores)
+        metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values, area)
+    return metrics | _per_defect(scores) | _at_sigma(scores, definitions.sigma) | _kept(scores)
 
 
 def _check_finite(scores: Scores) -> None:
@@ -107,20 +116,30 @@ def _per_defect(scores: Scores) -> dict[str, float]:
     return found
 
 
-def _at_sigma(scores: Scores) -> dict[str, float]:
+def _at_sigma(scores: Scores, route: str) -> dict[str, float]:
     found = {}
     for block, dimension in scores.dimensions.items():
-        rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension)
+        rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension, route=route)
         for sigma, (false, true) in rates.items():
             found[f"fpr_sigma_{sigma}_block_{block}"] = false
             found[f"tpr_sigma_{sigma}_block_{block}"] = true
     return found
 
 
+def _kept(scores: Scores) -> dict[str, float]:
+    found = {}
+    for block, (kept, width) in scores.kept.items():
+        found[f"dimension_block_{block}"] = float(kept)
+        found[f"dimension_share_block_{block}"] = kept / width
+    return found
+
+
 Rows = NDArray[np.intp]
 
 
-def evaluate_folds(folds: Sequence[Scores], *, seed: int) -> dict[str, float]:
+def evaluate_folds(
+    folds: Sequence[Scores], *, seed: int, definitions: Definitions = SOUND
+) -> dict[str, float]:
     """Return the means over folds of every metric that all of them have, and each fold's AUROC.
 
     The ends of the AUROC's interval are means too: those of one fold, not of the folds' mean.
@@ -128,7 +147,7 @@ def evaluate_folds(folds: Sequence[Scores], *, seed: int) -> dict[str, float]:
     Raises:
         UserError: a test set lacks good or anomalous images, or a score is not finite.
     """
-    metrics = [evaluate(scores, seed=seed) for scores in folds]
+    metrics = [evaluate(scores, seed=seed, definitions=definitions) for scores in folds]
     if len(metrics) == 1:
         return metrics[0]
     shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]

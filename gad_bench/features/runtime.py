@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gad_bench.base.errors import UserError
+from gad_bench.base.errors import UserError, require_choice
 from gad_bench.base.process import resolve_device, thread_count
 from gad_bench.features.interface import Features, Model, Pixels
 from gad_bench.features.requests import InferRequests
@@ -26,10 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def _check_precision(precision: str) -> None:
-    if precision not in PRECISIONS:
-        raise UserError(
-            f"runtime.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}"
-        )
+    require_choice("runtime.precision", precision, tuple(PRECISIONS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gad_bench.base.errors import UserError
+from gad_bench.base.errors import UserError, require_choice
 from gad_bench.features import weights
 
 if TYPE_CHECKING:
     from torch import nn
 
 CLOSE_NAMES = 5
+DYNAMIC, NOMINAL = "dynamic", "nominal"
+PADDINGS = (DYNAMIC, NOMINAL)
+STRIDE = 32
+"""Of the networks that pad by size: they halve a map five times, each time by stride 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,12 @@ class TimmBackbone:
         std: likewise.
         taps: the modules whose outputs are the blocks; None for timm's own choice
             (`forward_intermediates`: a transformer's blocks, a CNN's stages).
+        padding: of timm's `tf_` networks, the EfficientNets among them. "dynamic": each convolution
+            pads for the map that arrives, as TensorFlow's does. "nominal": for the side of the
+            network's own input (380 for B4), however small the map is. So pads the package that
+            the paper's numbers were made with, efficientnet_pytorch 0.6.3: a map of odd side goes
+            through a convolution of stride 2 displaced by a pixel, and may come out one smaller.
+            The same for an input of a multiple of 32, such as B0's.
     """
 
     name: str
@@ -41,6 +51,7 @@ class TimmBackbone:
     mean: list[float] | None = None
     std: list[float] | None = None
     taps: list[str] | None = None
+    padding: str = DYNAMIC
 
     def __post_init__(self) -> None:
         if self.input_size is not None and self.input_size < 1:
@@ -50,6 +61,7 @@ class TimmBackbone:
                 raise UserError(f"backbone.{key} needs 3 numbers, one a channel, not {values}")
         if self.weights is not None and not self.pretrained:
             raise UserError("backbone.weights and backbone.pretrained=false exclude each other")
+        require_choice("backbone.padding", self.padding, PADDINGS)
 
     def facts(self) -> dict[str, Any]:
         """Return the architecture, the weights' digest (or the seed), the input and the taps.
@@ -66,6 +78,7 @@ class TimmBackbone:
             "mean": self._mean(),
             "std": self._std(),
             "taps": self.taps,
+            **({"padding": NOMINAL} if self._pads_otherwise else {}),
         }
 
     def block_count(self) -> int:
@@ -95,6 +108,10 @@ class TimmBackbone:
         from gad_bench.features.modules import BlockMaps, IntermediateBlocks, TappedModules
 
         network = self._network()
+        if self._pads_otherwise:
+            from gad_bench.features.padding import pad_for
+
+            pad_for(network, int(_pretrained_values(self.name)["input_size"][-1]))
         blocks: nn.Module
         if self.taps is None:
             blocks = IntermediateBlocks(network, deepest)
@@ -123,6 +140,12 @@ class TimmBackbone:
     @property
     def _architecture(self) -> str:
         return self.name.partition(".")[0]
+
+    @property
+    def _pads_otherwise(self) -> bool:
+        """Whether the padding makes other features than the map that arrives would."""
+        pads_by_size = self._architecture.startswith("tf_")
+        return self.padding == NOMINAL and pads_by_size and self.image_size() % STRIDE != 0
 
     def _mean(self) -> list[float]:
         return [float(x) for x in self.mean or _pretrained_values(self.name)["mean"]]

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from gad_bench.base.errors import UserError
+from gad_bench.base.errors import UserError, require_choice
 from gad_bench.gaussian.detector import MetricDetector
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
+
+VARIANCE, DEVIATION = "variance", "deviation"
+GAMMAS = (VARIANCE, DEVIATION)
 
 
 class Score(ABC):
@@ -118,25 +121,37 @@ class OneClassSVM(MetricDetector):
 
     Attributes:
         nu: the share of the samples that may lie outside, in (0, 1].
+        gamma: of the kernel exp(-gamma |x - v|^2): 1 / (dim * variance of all values), or
+            1 / (dim * their standard deviation). The paper's numbers have the latter, which
+            scikit-learn 0.20 called "scale" as later versions call the former.
     """
 
     nu: float
+    gamma: str = VARIANCE
 
     def __post_init__(self) -> None:
         if not 0 < self.nu <= 1:
             raise UserError(f"detector.nu must lie in (0, 1], not {self.nu}")
+        require_choice("detector.gamma", self.gamma, GAMMAS)
 
     def learn(self, samples: Samples) -> Score:
         """Find the support vectors."""
         from sklearn import svm
 
-        model = svm.OneClassSVM(kernel="rbf", gamma="scale", nu=self.nu).fit(samples.values)
+        values = samples.values
+        model = svm.OneClassSVM(kernel="rbf", gamma=self._gamma(values), nu=self.nu).fit(values)
         return SupportVectors(
             vectors=model.support_vectors_,
             weights=model.dual_coef_[0],
             gamma=float(model._gamma),  # what "scale" came to
             offset=-float(model.intercept_[0]),
         )
+
+    def _gamma(self, values: Matrix) -> float | str:
+        deviation = float(values.std())
+        if self.gamma == VARIANCE or deviation == 0:
+            return "scale"
+        return 1 / (values.shape[1] * deviation)
 
 
 @dataclass(frozen=True, kw_only=True)

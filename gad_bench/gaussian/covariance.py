@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gad_bench.base.errors import UserError
+from gad_bench.base.errors import UserError, require_choice
 from gad_bench.gaussian.metric import (
     Metric,
     RootMeanSquare,
@@ -15,6 +15,7 @@ from gad_bench.gaussian.metric import (
     TriangularMahalanobis,
 )
 from gad_bench.gaussian.projection import varying
+from gad_bench.gaussian.pseudo_inverse import DOUBLE, PRECISIONS, pseudo_inverse
 from gad_bench.gaussian.statistics import Statistics
 
 
@@ -43,7 +44,18 @@ class Diagonal:
     """Variances alone: the root mean square of standardised deviations ("SED" in the paper).
 
     A feature that is the same in all samples has no scale, and is left out.
+
+    Attributes:
+        ddof: the squared deviations' sum is divided by the number of samples less this: 0 for the
+            maximum likelihood estimate, 1 for the unbiased one of the paper's numbers. The scores
+            differ by a constant factor, and AUROC not at all.
     """
+
+    ddof: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ddof not in (0, 1):
+            raise UserError(f"covariance.ddof must be 0 or 1, not {self.ddof}")
 
     def fit(self, samples: Statistics) -> RootMeanSquare:
         """Estimate mean and variances.
@@ -53,7 +65,8 @@ class Diagonal:
         """
         kept = varying(samples)
         weights = np.zeros(samples.dimension)
-        weights[kept] = 1 / np.sqrt(samples.variances[kept])
+        unbiased = samples.count / (samples.count - self.ddof)  # 1 sample does not vary
+        weights[kept] = 1 / np.sqrt(samples.variances[kept] * unbiased)
         return RootMeanSquare(mean=samples.mean, weights=weights)
 
 
@@ -98,11 +111,34 @@ class Shrunk:
 
 @dataclass(frozen=True, kw_only=True)
 class LedoitWolf:
-    """Shrinkage by the amount of least expected squared error (Ledoit and Wolf 2004)."""
+    """Shrinkage by the amount of least expected squared error (Ledoit and Wolf 2004).
+
+    The paper's numbers were made with precision float32 and a cutoff of 1.1920929e-07, float32's
+    spacing at 1: a pseudo-inverse, which with few samples in many dimensions leaves directions out
+    that the shrinkage has just filled (of 1,792 some 1,760 for 33 toothbrushes).
+
+    Attributes:
+        precision: in which the matrix is inverted, float64 or float32.
+        cutoff: an eigenvalue of up to this times the dimension times the largest one has no part in
+            the distance; 0 for the whole inverse, which is not formed in float64.
+    """
+
+    precision: str = DOUBLE
+    cutoff: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_choice("covariance.precision", self.precision, PRECISIONS)
+        if not 0 <= self.cutoff < 1:
+            raise UserError(f"covariance.cutoff must lie in [0, 1), not {self.cutoff}")
 
     def fit(self, samples: Statistics) -> Metric:
         """Shrink the empirical covariance by the estimated amount."""
-        return _shrunk(samples, ledoit_wolf_amount(samples))
+        amount = ledoit_wolf_amount(samples)
+        if self.precision == DOUBLE and self.cutoff == 0:
+            return _shrunk(samples, amount)
+        shrunk = (1 - amount) * samples.covariance
+        shrunk.flat[:: samples.dimension + 1] += amount * samples.total_variance / samples.dimension
+        return pseudo_inverse(samples.mean, shrunk, self.precision, self.cutoff)
 
 
 @dataclass(frozen=True, kw_only=True)

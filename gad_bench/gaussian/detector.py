@@ -59,6 +59,13 @@ class FittedMetric:
         return self.metric.dimension
 
     @property
+    def kept(self) -> int:
+        """How many dimensions the score sees, of the width."""
+        if self.metric.dimension is not None:
+            return self.metric.dimension
+        return self.projection.apply(np.empty((0, self.width))).shape[1]
+
+    @property
     def samples(self) -> int | None:
         """Their number where the covariance is their maximum likelihood estimate, else None."""
         return self.metric.samples if isinstance(self.metric, TriangularMahalanobis) else None

@@ -7,9 +7,15 @@ from typing import Protocol
 
 import numpy as np
 
-from gad_bench.base.errors import UserError
+from gad_bench.base.errors import UserError, require_choice
 from gad_bench.gaussian.projection import Linear, Projection, Selection
+from gad_bench.gaussian.pseudo_inverse import DOUBLE, PRECISIONS
+from gad_bench.gaussian.samples import Samples
+from gad_bench.gaussian.spectrum import Spectrum, whole_spectrum
 from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
+
+VARYING, LITERAL = "varying", "literal"
+EDGES = (VARYING, LITERAL)
 
 
 class Reduction(Protocol):
@@ -38,14 +44,30 @@ class PrincipalComponents:
 
     With i the first component at which the cumulative explained variance exceeds the threshold, the
     leading ones are 0..i and the negated ones i - 1 and on (Rippel et al. 2020, section III-B).
-    Components without any variance are in neither.
+
+    Attributes:
+        threshold: the share of the variance, in (0, 1).
+        negated: keep those of least variance.
+        edge: what is kept where that leaves a choice. "varying": components without variance are in
+            neither; for i = 0 the negated ones are all; a share that is never exceeded keeps all
+            leading ones and is refused for the negated. "literal", which the paper's numbers were
+            made with: there are min(samples, dim) components, so where the samples are no more than
+            the dimensions the last one has no variance but rounding's, and the negated ones hold
+            it; i is 0 where the share is never exceeded; and the slices are taken as they stand, so
+            that i = 0 leaves the negated ones the last component alone.
+        precision: in which the components are sought, float64 or float32. With the latter and
+            "literal" the last one is the rounding of this very processor's arithmetic.
     """
 
     threshold: float
     negated: bool
+    edge: str = VARYING
+    precision: str = DOUBLE
 
     def __post_init__(self) -> None:
         check_share("reduction.threshold", self.threshold)
+        require_choice("reduction.edge", self.edge, EDGES)
+        require_choice("reduction.precision", self.precision, PRECISIONS)
 
     def fit(self, samples: Statistics) -> Linear:
         """Choose components by the samples.
@@ -53,13 +75,31 @@ class PrincipalComponents:
         Raises:
             UserError: the samples do not vary, or the leading components leave nothing.
         """
-        spectrum = samples.spectrum
-        if len(spectrum.variances) == 0:
+        if samples.total_variance == 0:
             raise UserError(f"{samples.count} samples that do not vary have no components")
+        mean, spectrum = self._components(samples)
         first = first_beyond(spectrum.variances, self.threshold)
-        return Linear(samples.mean, spectrum.directions[:, self._chosen(first)])
+        return Linear(mean, spectrum.directions[:, self._chosen(first)])
+
+    def _components(self, samples: Statistics) -> tuple[Vector, Spectrum]:
+        """Return the mean and the components, of falling variance."""
+        if self.edge == VARYING and self.precision == DOUBLE:
+            return samples.mean, samples.spectrum
+        if not isinstance(samples, Samples):
+            raise UserError(
+                "reduction.edge=literal and reduction.precision=float32 need the vectors, not "
+                "their moments alone: use computation=sound here"
+            )
+        values = samples.values.astype(self.precision)
+        mean = values.mean(axis=0)
+        spectrum = whole_spectrum(values - mean)
+        varying = spectrum if self.edge == LITERAL else spectrum.beyond_rounding(samples.count)
+        return mean.astype(np.float64), varying
 
     def _chosen(self, first: int | None) -> slice:
+        if self.edge == LITERAL:
+            first = first or 0
+            return slice(first - 1, None) if self.negated else slice(first + 1)
         if not self.negated:
             return slice(None if first is None else first + 1)
         if first is None:

@@ -30,6 +30,13 @@ class Spectrum:
         """The number of eigenvalues that a product of the samples gives with full accuracy."""
         return int(np.count_nonzero(self.variances > RESOLVED * self.variances[:1]))
 
+    def beyond_rounding(self, count: int) -> Spectrum:
+        """Return what rounding in the variances' precision does not explain, of so many samples."""
+        size = max(count, len(self.directions))
+        rounding = (np.finfo(self.variances.dtype).eps * size) ** 2
+        kept = self.variances > rounding * self.variances[:1]
+        return Spectrum(self.variances[kept], self.directions[:, kept])
+
 
 def spectrum_of_covariance(covariance: Array) -> Spectrum:
     """Decompose a covariance matrix [dim, dim]."""
@@ -55,6 +62,18 @@ def spectrum_of_rows(rows: Array, count: int) -> Spectrum:
     _, lengths, directions = np.linalg.svd(rows, full_matrices=False)
     kept = lengths > np.finfo(np.float64).eps * max(count, rows.shape[1]) * lengths[:1]
     return Spectrum(lengths[kept] ** 2 / count, directions[kept].T)
+
+
+def whole_spectrum(rows: NDArray[np.floating]) -> Spectrum:
+    """Decompose rows' rows / count by rows [count, dim], in the rows' own precision.
+
+    Returns:
+        All min(count, dim) components, those without any variance but rounding among them.
+    """
+    from scipy.linalg import svd  # numpy's own computes in double precision, whatever it is given
+
+    _, lengths, directions = svd(rows, full_matrices=False, check_finite=False)
+    return Spectrum(lengths**2 / len(rows), directions.T.astype(np.float64))
 
 
 def _not_rounding(eigenvalues: Array, size: int) -> NDArray[np.bool_]:

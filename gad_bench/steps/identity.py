@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import json_digest
-from gad_bench.config import leaves
+from gad_bench.config import TARGET, leaves
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.data.split import Fold, Split
@@ -34,8 +36,12 @@ PACKAGES = (
     "timm",
     "torch",
 )
-CHOICES = ("backbone", "covariance", "reduction", "detector", "combination", "augmentation")
-FURTHER, USUAL = ("reduction", "combination", "augmentation"), ("none", "mean")
+CHOICES = (
+    *("backbone", "covariance", "reduction", "detector", "combination", "augmentation"),
+    "computation",
+)
+FURTHER = ("reduction", "combination", "augmentation", "computation")
+USUAL = ("none", "mean", "sound")
 
 
 def describe(
@@ -141,10 +147,33 @@ def result_key(
         "tested": [split.test.tolist() for split in splits],
         "passes": parts.augmentation.passes,
         "augmentation": dict(parts.augmentation.facts(category)),
-        "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},
+        "model": {group: _told(config[group]) for group in MODEL},
         "seed": config.seed,
     }
+    metrics = _told(config.metrics)
+    if metrics.keys() != {TARGET}:
+        facts["metrics"] = metrics
     return json_digest(facts)
+
+
+def _told(group: DictConfig) -> dict[str, Any]:
+    """Return a part's values, but for those that are its class's own.
+
+    So a value that a later version adds leaves the keys of before as they were.
+    """
+    return _without_defaults(OmegaConf.to_container(group, resolve=True))
+
+
+def _without_defaults(node: Any) -> Any:  # noqa: ANN401 - any YAML
+    if not isinstance(node, dict):
+        return node
+    own = get_class(node[TARGET]) if TARGET in node else None
+    defaults = {field.name: field.default for field in fields(own)} if is_dataclass(own) else {}
+    return {
+        key: _without_defaults(value)
+        for key, value in node.items()
+        if key not in defaults or defaults[key] != value
+    }
 
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:

@@ -13,7 +13,7 @@ from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Fold, Split
-from gad_bench.evaluation import Threshold
+from gad_bench.evaluation import Definitions, Threshold
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.shards import ABOUT
@@ -40,6 +40,7 @@ class Parts:
     localisation: Localisation
     explanation: Explanation
     threshold: Threshold
+    metrics: Definitions
     tracking: Tracker
 
     @classmethod

@@ -164,7 +164,7 @@ class Results:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
         points = working_points(self.parts.threshold, self.scores, self._tested)
         metrics = {
-            **evaluate_folds(self.scores, seed=self.config.seed),
+            **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
             **points.metrics,
@@ -187,7 +187,7 @@ class Results:
         shown, rows = average_folds(self.scores, self._tested)
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
-            metrics = evaluate(shown, seed=self.config.seed)
+            metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
         draw_figures(output, tested, shown, metrics)
         draw_calibration(output, self.parts.threshold, self.scores, self._tested)
         if self.localised:

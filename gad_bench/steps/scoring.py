@@ -13,6 +13,7 @@ from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import HeldOut, Scores
 from gad_bench.features.interface import Features
 from gad_bench.gaussian import Combination, Detector, FittedBlock, Samples
+from gad_bench.gaussian.detector import FittedMetric
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.steps.training import ROWS_AT_ONCE, Training
@@ -73,6 +74,15 @@ def score_rows(
     return by_block, combined
 
 
+def kept_dimensions(model: FittedModel) -> dict[int, tuple[int, int]]:
+    """Return by block how many dimensions the score sees, and of how many, where that is known."""
+    return {
+        block: (fitted.kept, fitted.width)
+        for block, fitted in model.blocks.items()
+        if isinstance(fitted, FittedMetric)
+    }
+
+
 def _parted(
     catalog: pd.DataFrame,
     split: Split,
@@ -96,6 +106,7 @@ def _parted(
         combined=combined[:count],
         dimensions={block: known for block, known in dimensions.items() if known is not None},
         samples={block: known for block, known in samples.items() if known is not None},
+        kept=kept_dimensions(model),
         held_out=held_out if len(split.validation) else None,
     )
 

@@ -39,6 +39,14 @@ def test_auroc_is_that_of_scikit_learn(case: Case) -> None:
 
 
 @given(cases())
+def test_the_trapezoid_is_that_under_scikit_learns_curve(case: Case) -> None:
+    labels, scores = case
+    precision, recall, _ = reference.precision_recall_curve(labels, scores)
+    found = metrics.average_precision(labels, scores, "trapezoid")
+    assert found == pytest.approx(reference.auc(recall, precision), abs=1e-12)
+
+
+@given(cases())
 def test_average_precision_is_that_of_scikit_learn(case: Case) -> None:
     expected = reference.average_precision_score(*case)
     assert average_precision(*case) == pytest.approx(expected, abs=1e-12)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation import Scores, evaluate
+from gad_bench.evaluation import Definitions, Scores, evaluate
 
 
 def test_every_metric_has_its_name(scores: Scores) -> None:
@@ -73,3 +73,26 @@ def test_scores_that_are_not_finite_are_refused(value: float, scores: Scores) ->
         evaluate(replace(scores, blocks={**scores.blocks, 5: broken}), seed=0)
     with pytest.raises(UserError, match="the combined score is not finite for 20 of 20"):
         evaluate(replace(scores, combined=np.full(20, value)), seed=0)
+
+
+def test_the_kept_dimensions_and_their_shares_are_metrics(scores: Scores) -> None:
+    found = evaluate(replace(scores, kept={3: (14, 56)}), seed=0)
+    assert found["dimension_block_3"] == 14
+    assert found["dimension_share_block_3"] == 0.25
+    assert not any(key.startswith("dimension") for key in evaluate(scores, seed=0))
+
+
+def test_the_definitions_change_what_they_define_and_nothing_else(scores: Scores) -> None:
+    usual = evaluate(scores, seed=0)
+    other = evaluate(
+        scores, seed=0, definitions=Definitions(average_precision="trapezoid", sigma="share")
+    )
+    changed = {key for key in usual if usual[key] != other[key]}
+    assert changed
+    assert all(key.startswith("aupr") for key in changed)  # no image lies between the thresholds
+
+
+@pytest.mark.parametrize("key", ["average_precision", "sigma"])
+def test_an_unknown_definition_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=f"metrics.{key}=other is unknown: choose one of"):
+        Definitions(**{key: "other"})

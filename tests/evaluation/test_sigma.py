@@ -46,3 +46,14 @@ def test_rates_count_the_images_beyond_the_threshold() -> None:
     labels = [0, 0, 0, 0, 1, 1]
     distances = [0.1, one, one + 1e-9, two + 1e-9, one + 1e-9, two + 1e-9]
     assert rates_at_sigma(labels, distances, 4, sigmas=[1, 2]) == {1: (0.5, 1.0), 2: (0.25, 0.5)}
+
+
+@pytest.mark.parametrize("dimension", [1, 24, 272, 1792])
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_threshold_by_the_share_is_the_formula_as_it_stands(sigma: int, dimension: int) -> None:
+    share = math.erf(sigma / math.sqrt(2))
+    found = sigma_threshold(sigma, dimension, "share")
+    assert found == pytest.approx(math.sqrt(chi2.ppf(share, dimension)), rel=1e-12)
+    by_the_tail = sigma_threshold(sigma, dimension)
+    assert found == pytest.approx(by_the_tail, rel=1e-6 if sigma < 8 else 3e-4)
+    assert sigma < 8 or found > by_the_tail * (1 + 3e-5)

@@ -35,6 +35,26 @@ def test_one_class_svm_is_minus_the_decision_function() -> None:
     np.testing.assert_allclose(scores, -theirs.decision_function(vectors()[:9] + 1), rtol=1e-10)
 
 
+def test_gamma_by_the_deviation_is_that_of_scikit_learn_0_20() -> None:
+    gamma = 1 / (vectors().shape[1] * np.std(vectors()))
+    theirs = svm.OneClassSVM(kernel="rbf", gamma=gamma, nu=0.2).fit(vectors())
+    fitted = OneClassSVM(nu=0.2, gamma="deviation", **PLAIN).fit(Samples(vectors()))
+    images = vectors()[:9] + 1
+    np.testing.assert_allclose(fitted.score(images), -theirs.decision_function(images), atol=1e-12)
+    by_variance = OneClassSVM(nu=0.2, **PLAIN).fit(Samples(vectors()))
+    assert not np.allclose(fitted.score(images), by_variance.score(images))
+
+
+def test_samples_that_do_not_vary_have_gamma_1() -> None:
+    fitted = OneClassSVM(nu=0.5, gamma="deviation", **PLAIN).fit(Samples(np.ones((4, 3))))
+    assert fitted.metric.gamma == 1
+
+
+def test_an_unknown_gamma_is_refused() -> None:
+    with pytest.raises(UserError, match=r"detector\.gamma=auto is unknown: choose one of variance"):
+        OneClassSVM(nu=0.5, gamma="auto", **PLAIN)
+
+
 def test_nearest_neighbours_is_the_mean_distance_from_the_k_nearest() -> None:
     tested = vectors()[:9] + 0.5
     distances = np.linalg.norm(tested[:, None] - vectors()[None], axis=2)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from gad_bench.base.errors import UserError
+from gad_bench.gaussian.moments import Moments
 from gad_bench.gaussian.reduction import (
     NoReduction,
     PrincipalComponents,
@@ -168,3 +169,81 @@ def test_no_dimensions_are_refused(reduction: type[RandomFeatures | RandomProjec
 def test_no_reduction_is_none() -> None:
     values = np.random.default_rng(5).standard_normal((4, 3))
     assert NoReduction().fit(Samples(values)).apply(values) is values
+
+
+def literal(threshold: float, negated: bool, precision: str = "float64") -> PrincipalComponents:
+    return PrincipalComponents(
+        threshold=threshold, negated=negated, edge="literal", precision=precision
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "leading", "last"),
+    [
+        (0.40, [0], [4]),  # i = 0: the last component alone
+        (0.60, [0, 1], [0, 1, 2, 3, 4]),
+        (0.81, [0, 1, 2], [1, 2, 3, 4]),
+        (0.995, [0, 1, 2, 3, 4], [3, 4]),
+    ],
+)
+def test_the_literal_choice_of_components(
+    threshold: float, leading: list[int], last: list[int]
+) -> None:
+    assert kept(literal(threshold, False), FIVE) == leading
+    assert kept(literal(threshold, True), FIVE) == last
+
+
+@pytest.mark.parametrize(("threshold", "negated"), [(0.6, False), (0.9, False), (0.9, True)])
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6), (8, 8)])
+def test_literal_components_are_those_of_scikit_learn(
+    shape: tuple[int, int], threshold: float, negated: bool
+) -> None:
+    values = np.random.default_rng(2).standard_normal(shape) * np.arange(1, shape[1] + 1)
+    reference = PCA(svd_solver="full").fit(values)
+    first = int(np.argmax(np.cumsum(reference.explained_variance_ratio_) > threshold))
+    expected = reference.components_[first - 1 :] if negated else reference.components_[: first + 1]
+    found = literal(threshold, negated).fit(Samples(values)).directions
+    assert found.shape[1] == len(expected)
+    varying = min(shape[0] - 1, shape[1]) - (first - 1 if negated else 0)
+    overlap = np.abs(np.einsum("kd,dk->k", expected, found))[:varying]
+    np.testing.assert_allclose(overlap, 1, atol=1e-9)
+
+
+def test_a_share_that_is_never_exceeded_counts_as_the_first_component() -> None:
+    values = with_variances(1, 1, 1, 1, 1, 1, 1 / 3, 1 / 7, 1 / 11, 1 / 13)
+    threshold = float(np.nextafter(1, 0))
+    assert literal(threshold, False).fit(Samples(values)).directions.shape == (10, 1)
+    assert kept(literal(threshold, True), values) == [9]
+
+
+def test_the_last_component_has_no_variance_where_samples_are_no_more_than_dimensions() -> None:
+    values = np.random.default_rng(5).standard_normal((6, 20))
+    directions = literal(0.9, True).fit(Samples(values)).directions
+    spread = ((values - values.mean(0)) @ directions).std(axis=0)
+    assert spread[-1] < 1e-12 < spread[-2]
+
+
+def test_single_precision_changes_no_component_that_varies() -> None:
+    values = np.random.default_rng(5).standard_normal((6, 20)).astype(np.float32)
+    single = PrincipalComponents(threshold=0.5, negated=True, precision="float32")
+    found = single.fit(Samples(values)).directions
+    expected = npca(0.5).fit(Samples(values)).directions
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(np.abs(np.einsum("dk,dk->k", found, expected)), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_samples_that_do_not_vary_have_no_literal_components(precision: str) -> None:
+    with pytest.raises(UserError, match="3 samples that do not vary have no components"):
+        literal(0.9, True, precision).fit(Samples(np.full((3, 4), 0.1)))
+
+
+def test_moments_alone_have_no_literal_components() -> None:
+    with pytest.raises(UserError, match="need the vectors, not their moments alone"):
+        literal(0.9, True).fit(Moments.of(FIVE))
+
+
+@pytest.mark.parametrize(("key", "value"), [("edge", "clipped"), ("precision", "float16")])
+def test_an_unknown_way_is_refused(key: str, value: str) -> None:
+    with pytest.raises(UserError, match=rf"reduction\.{key}={value} is unknown: choose one of"):
+        PrincipalComponents(threshold=0.9, negated=True, **{key: value})

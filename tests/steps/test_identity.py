@@ -12,6 +12,7 @@ USUAL = {
     "reduction": "none",
     "combination": "mean",
     "augmentation": "none",
+    "computation": "sound",
     "fold": "3",
 }
 
@@ -21,6 +22,7 @@ USUAL = {
     [
         ({}, "screw · resnet-18 · oas · fold 3"),
         ({"detector": "knn"}, "screw · resnet-18 · knn · fold 3"),
+        ({"computation": "published"}, "screw · resnet-18 · oas · published · fold 3"),
         ({"reduction": "npca"}, "screw · resnet-18 · oas · npca · fold 3"),
         (
             {"combination": "maximum", "augmentation": "paper", "fold": "cross"},

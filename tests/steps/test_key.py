@@ -59,6 +59,10 @@ CHANGES_OF_AUGMENTATION: dict[str, Any] = {
     "augmentation.passes": 2,
     "augmentation.seed": 1,
     "augmentation.probability": 0.5,
+    "augmentation.clip_limits": [1.0, 1.5],
+    "augmentation.motion_blur": "chord",
+    "computation.clip_limits": [1.0, 1.5],
+    "computation.motion_blur": "chord",
     "dataset.shared.horizontal_flip": False,
     "dataset.shared.quarter_turns": False,
     "dataset.categories.bottle.rotation_limit": 45,
@@ -78,6 +82,20 @@ SAME: dict[str, Any] = {
     "backbone.name": "{alias}",
     "backbone.weights": "{same_weights}",
     "backbone.seed": 1,
+    "backbone.padding": "nominal",  # a ResNet's is the same
+    "computation.padding": "nominal",
+    "computation.precision": "float32",
+    "computation.cutoff": 1e-7,
+    "computation.edge": "literal",
+    "computation.ddof": 1,
+    "computation.gamma": "deviation",
+    "computation.average_precision": "trapezoid",
+    "computation.sigma": "share",
+    "covariance.precision": "float32",
+    "covariance.cutoff": 1e-7,
+    "image_score.smoothing": 1.0,
+    "metrics.average_precision": "trapezoid",
+    "metrics.sigma": "share",
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
     "dataset.masks": "other",
@@ -110,13 +128,14 @@ NEUTRAL_CHOICES = [
     "fold=full",
     "image_score=mean",
     "localisation=mahalanobis",
+    "metrics=standard",
     "normalisation=l2",
     "reduction=pca",
     "threshold=conformal",
     "threshold=gaussian",
     "tracking=none",
 ]
-SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]
+SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "computation", "dataset", "runtime"]
 NEVER_LISTED = (
     "*_target_",  # classes
     "detector.*",  # interpolated from other groups

@@ -3,13 +3,14 @@
 By kornia, which is maintained, under Apache-2.0, and runs on the torch that is installed anyway.
 (albumentations, which the paper's authors used, ended with 2.0.8; its successor is under AGPL-3.0.
 torchvision has no motion or median blur, CLAHE or emboss.) Ranges that the paper does not give are
-albumentations' defaults of that time (0.4), whose colour steps are of OpenCV's 8-bit HSV.
+those of albumentations 0.4, of that time and under MIT; its colour steps are of OpenCV's 8-bit HSV.
 """
 
 from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import torch
 from kornia import color, enhance, filters
@@ -27,6 +28,17 @@ def motion_blur(pixels: Tensor, draw: Draw) -> Tensor:
     return filters.motion_blur(pixels, size, angle, 0.0, border_type="reflect")
 
 
+def chord_blur(pixels: Tensor, draw: Draw) -> Tensor:
+    """Blur along a line between any two pixels of a kernel of 3, 5 or 7."""
+    size = int(draw.choice([3, 5, 7]))
+    columns = draw.integers(size, size=2)
+    apart = columns[0] == columns[1]
+    rows = draw.permutation(size)[:2] if apart else draw.integers(size, size=2)
+    start, end = zip(columns.tolist(), rows.tolist(), strict=True)
+    kernel = cv2.line(np.zeros((size, size), np.float32), start, end, 1.0)
+    return filters.filter2d(pixels, torch.from_numpy(kernel / kernel.sum())[None], "reflect")
+
+
 def median_blur(pixels: Tensor, draw: Draw) -> Tensor:  # noqa: ARG001
     """Take the median of 3 x 3 pixels, as if the edges went on outside."""
     wider = torch.nn.functional.pad(pixels, (1, 1, 1, 1), "replicate")
@@ -38,10 +50,12 @@ def box_blur(pixels: Tensor, draw: Draw) -> Tensor:  # noqa: ARG001
     return filters.box_blur(pixels, 3)
 
 
-def clahe(pixels: Tensor, draw: Draw) -> Tensor:  # noqa: ARG001
-    """Equalise the lightness locally, with a clip limit of 2."""
+def clahe(pixels: Tensor, draw: Draw, limits: tuple[float, float] = (2.0, 2.0)) -> Tensor:
+    """Equalise the lightness locally, with a clip limit between the limits."""
+    low, high = limits
+    clip = draw.uniform(low, high) if low < high else low
     lab = color.rgb_to_lab(pixels)
-    lightness = enhance.equalize_clahe(lab[:, :1] / 100, clip_limit=2.0, grid_size=(8, 8))
+    lightness = enhance.equalize_clahe(lab[:, :1] / 100, clip_limit=clip, grid_size=(8, 8))
     return color.lab_to_rgb(torch.cat([lightness * 100, lab[:, 1:]], dim=1))
 
 

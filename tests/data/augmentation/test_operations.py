@@ -186,3 +186,36 @@ def test_hue_goes_around(image: Image) -> None:
     found = apply(operations.shift_colour, red, Fixed(-10, 0, 0))
     hue = cv2.cvtColor(found, cv2.COLOR_RGB2HSV)[0, 0, 0]
     assert math.isclose(hue, 340, abs_tol=0.1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_chord_is_a_line_of_equal_weights_between_two_pixels(seed: int) -> None:
+    point = np.zeros((15, 15, 3), np.float32)
+    point[7, 7] = 1
+    found = apply(operations.chord_blur, point, np.random.default_rng(seed))[..., 0]
+    taps = np.argwhere(found > 0)
+    assert 2 <= len(taps) <= 7
+    np.testing.assert_allclose(found[found > 0], 1 / len(taps), rtol=1e-5)
+    assert np.abs(taps - 7).max() <= 3
+    length = np.ptp(taps, axis=0).max() + 1
+    assert len(taps) == length
+
+
+def test_chords_are_short_and_off_the_centre_as_well_as_long() -> None:
+    point = np.zeros((15, 15, 3), np.float32)
+    point[7, 7] = 1
+    draw = np.random.default_rng(0)
+    blurred = [apply(operations.chord_blur, point, draw)[..., 0] > 0 for _ in range(200)]
+    counts = [int(shown.sum()) for shown in blurred]
+    assert {2, 3, 5, 7} <= set(counts)
+    assert sum(not shown[7, 7] for shown in blurred) > 50
+
+
+def test_the_clip_limit_lies_between_the_limits(image: Image) -> None:
+    large = cv2.resize(image, (256, 256))  # in a small tile the limits round to the same
+    low, high, drawn = (
+        apply(operations.clahe, large, Fixed(*values), limits)
+        for values, limits in (((), (1.0, 1.0)), ((), (2.0, 2.0)), ((2.0,), (1.0, 2.0)))
+    )
+    assert not np.allclose(low, high)
+    np.testing.assert_array_equal(drawn, high)

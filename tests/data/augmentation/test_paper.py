@@ -185,3 +185,23 @@ def test_the_facts_are_what_changes_a_pixel(image: NDArray[np.uint8]) -> None:
 def test_impossible_values_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
         replace(HALF, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"clip_limits": [2.0]}, "augmentation.clip_limits needs the lowest and the highest"),
+        ({"clip_limits": [2.0, 1.0]}, "augmentation.clip_limits needs the lowest and the highest"),
+        ({"motion_blur": "random"}, "augmentation.motion_blur=random is unknown: choose one of"),
+    ],
+)
+def test_impossible_operations_are_refused(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(HALF, **values)
+
+
+def test_the_facts_tell_of_operations_that_are_not_the_usual_ones() -> None:
+    usual = HALF.facts(FREE)
+    other = replace(HALF, clip_limits=[1, 2], motion_blur="chord").facts(FREE)
+    assert other == usual | {"clip_limits": [1.0, 2.0], "motion_blur": "chord"}
+    assert replace(HALF, clip_limits=[2, 2]).facts(FREE) == usual
