@@ -32,7 +32,7 @@ CSV_COLUMNS = (
 )
 
 
-def label_text(label: Label) -> str:
+def label_text(label: Sequence[str]) -> str:
     """Return a label's values beside each other."""
     return " ".join(map(_short, filter(None, label)))
 
@@ -40,6 +40,13 @@ def label_text(label: Label) -> str:
 def _short(value: str) -> str:
     """Return a class of ours by its name alone."""
     return value.rpartition(".")[2] if value.startswith("gad_bench.") else value
+
+
+def row_text(table: Table, row: Label) -> str:
+    """Return a row's values beside each other, numbers with the last part of their key."""
+    keys = (key.rpartition(".")[2] for key in table.layout.rows)
+    parts = zip(keys, row, strict=True)
+    return label_text([f"{k} {v}" if NUMBER.fullmatch(v) else v for k, v in parts])
 
 
 def column_text(table: Table, column: Label) -> str:
