@@ -194,7 +194,8 @@ def to_csv(table: Table) -> str:
         for row, column in zip(cells["row"], cells["column"], strict=True)
     ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
-    return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
+    columns = [*CSV_COLUMNS, *(("low", "high") if table.layout.ranked else ())]
+    return pd.concat([lines, cells[columns]], axis=1).to_csv(index=False)
 
 
 def _all_cells(table: Table) -> list[pd.DataFrame]:
