@@ -25,7 +25,7 @@ from gad_bench.report.style import (
     plain_axes,
 )
 from gad_bench.report.tables import Cell, Label, Table
-from gad_bench.report.text import NAMES, column_text, label_text, metric_text
+from gad_bench.report.text import NAMES, column_text, label_text, metric_text, row_text
 
 MOST_BANDS = 4  # lines that are drawn with a band
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -155,7 +155,9 @@ def draw_ranked(table: Table) -> Figure:
             axes.plot(ends, [place] * 2, color=COLOURS[0], linewidth=1.3, alpha=0.7)
             axes.plot(cell.mean, place, "o", color=COLOURS[0], markersize=5)
             _hollow_out(axes, cell.mean, place, cell, COLOURS[0])
-        names = [shorten(label_text(row), MOST_LETTERS, placeholder=" …") for row in table.rows]
+        names = [
+            shorten(row_text(table, row), MOST_LETTERS, placeholder=" …") for row in table.rows
+        ]
         axes.set_yticks(range(len(names)), names, parse_math=False)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set(xlabel=column_text(table, table.columns[0]))

@@ -195,7 +195,7 @@ def _ranked(table: Table) -> Table:
     rows: list[Label] = list(dict.fromkeys([*best_first["row"], *table.rows]))
     places = [rows.index(label) for label in table.rows]
     entries = table.entries.assign(row=[places[place] for place in table.entries["row"]])
-    return replace(table, rows=rows, entries=entries)
+    return replace(table, rows=rows, entries=entries.sort_values("row", kind="stable"))
 
 
 def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:

@@ -32,7 +32,7 @@ CSV_COLUMNS = (
 )
 
 
-def label_text(label: Label) -> str:
+def label_text(label: Sequence[str]) -> str:
     """Return a label's values beside each other."""
     return " ".join(map(_short, filter(None, label)))
 
@@ -40,6 +40,13 @@ def label_text(label: Label) -> str:
 def _short(value: str) -> str:
     """Return a class of ours by its name alone."""
     return value.rpartition(".")[2] if value.startswith("gad_bench.") else value
+
+
+def row_text(table: Table, row: Label) -> str:
+    """Return a row's values beside each other, numbers with the last part of their key."""
+    keys = (key.rpartition(".")[2] for key in table.layout.rows)
+    parts = zip(keys, row, strict=True)
+    return label_text([f"{k} {v}" if NUMBER.fullmatch(v) else v for k, v in parts])
 
 
 def column_text(table: Table, column: Label) -> str:
@@ -187,7 +194,8 @@ def to_csv(table: Table) -> str:
         for row, column in zip(cells["row"], cells["column"], strict=True)
     ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
-    return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
+    columns = [*CSV_COLUMNS, *(("low", "high") if table.layout.ranked else ())]
+    return pd.concat([lines, cells[columns]], axis=1).to_csv(index=False)
 
 
 def _all_cells(table: Table) -> list[pd.DataFrame]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import re
 import warnings
 from html.parser import HTMLParser
@@ -13,7 +15,7 @@ from gad_bench.report.frame import Run, Status
 from gad_bench.report.page import render_page, write_report
 from gad_bench.report.plots import draw_table
 from gad_bench.report.report import Report, Request, make_report
-from gad_bench.report.text import to_markdown
+from gad_bench.report.text import to_csv, to_markdown
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
@@ -175,6 +177,10 @@ def test_many_settings_are_ranked_with_intervals_and_cost(many: list[Run]) -> No
     )
     assert lines[6].endswith("| 90.0 (85.0 to 95.0) |  | 0.25 |")
     extracted = [row for row in table.rows if table.cell(row, ("seconds_extract",)) is not None]
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    aurocs = [row for row in rows if row["metric"] == "auroc"]
+    assert [float(row["mean"]) for row in aurocs] == means
+    assert float(aurocs[0]["low"]) == pytest.approx(85)
     assert extracted == [("a_model_of_a_long_name_in1k.0", "0.0")]  # the others were cached
 
 

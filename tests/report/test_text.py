@@ -8,7 +8,7 @@ import pytest
 
 from gad_bench.report.frame import Status, long_frame
 from gad_bench.report.tables import Layout, Table, fill
-from gad_bench.report.text import to_csv, to_latex, to_markdown
+from gad_bench.report.text import row_text, to_csv, to_latex, to_markdown
 
 ESTIMATORS = Layout(name="t", title="A & B", rows=("covariance",), columns=("backbone",))
 
@@ -92,6 +92,13 @@ def test_each_key_of_the_rows_has_a_column(run_of: Any) -> None:
     assert "| covariance | block | b |\n| --- | --- | ---: |\n| oas | 3 | 50.0 |" in to_markdown(
         fill(layout, long_frame([run]))
     )
+
+
+def test_a_number_in_a_rows_name_has_its_key(run_of: Any) -> None:
+    layout = Layout(name="t", title="T", rows=("seed", "covariance"), columns=("backbone",))
+    run = run_of("bolt", 0, 0.5, covariance="oas", seed="3", backbone="b")
+    table = fill(layout, long_frame([run]))
+    assert row_text(table, table.rows[0]) == "seed 3 oas"
 
 
 def test_a_quantity_that_is_no_share_is_printed_as_it_is(run_of: Any) -> None:
