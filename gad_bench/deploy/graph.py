@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from gad_bench.base.errors import UserError
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.gaussian import combination as combinations
-from gad_bench.gaussian import metric as metrics
 from gad_bench.gaussian import projection as projections
-from gad_bench.gaussian.detector import FittedMetric
+from gad_bench.gaussian.detector import FittedBlock, FittedMetric
+from gad_bench.gaussian.metric import QuadraticForm
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
 from gad_bench.gaussian.reduction import NoReduction
@@ -102,63 +102,30 @@ class Centred(nn.Module):
         return (features - self.high) - self.low
 
 
-class Spectral(nn.Module):
-    """`SpectralMahalanobis`."""
+class Form(nn.Module):
+    """`QuadraticForm`."""
 
     directions: Tensor
     scales: Tensor
 
-    def __init__(self, metric: metrics.SpectralMahalanobis) -> None:
+    def __init__(self, form: QuadraticForm) -> None:
         super().__init__()
-        self.centred = Centred(metric.mean)
-        self.register_buffer("directions", _tensor(metric.directions))
-        self.register_buffer("scales", _tensor(1 / np.sqrt(metric.variances)))
-        whole = metric.directions.shape[1] == metric.dimension
-        self.rest = None if whole else float(1 / np.sqrt(metric.rest))
+        self.centred = Centred(form.mean)
+        self.turns = form.directions is not None
+        if form.directions is not None:
+            self.register_buffer("directions", _tensor(form.directions))
+        self.register_buffer("scales", _tensor(form.scales))
+        self.rest = None if form.rest is None else float(1 / np.sqrt(form.rest))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return distances [B]."""
         centred = self.centred(features)
-        along = centred @ self.directions
+        along = centred @ self.directions if self.turns else centred
         squared = (along * self.scales).square().sum(dim=1)
         if self.rest is not None:
             orthogonal = (centred - along @ self.directions.T) * self.rest
             squared = squared + orthogonal.square().sum(dim=1)
         return squared.sqrt()
-
-
-class Triangular(nn.Module):
-    """`TriangularMahalanobis`; an inverse, for runtimes solve no triangular system."""
-
-    whitening: Tensor
-
-    def __init__(self, metric: metrics.TriangularMahalanobis) -> None:
-        from scipy.linalg import solve_triangular
-
-        super().__init__()
-        self.centred = Centred(metric.mean)
-        whitening = solve_triangular(metric.triangle, np.eye(metric.dimension))
-        self.register_buffer("whitening", _tensor(whitening))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return distances [B]."""
-        return (self.centred(features) @ self.whitening).square().sum(dim=1).sqrt()
-
-
-class MeanSquare(nn.Module):
-    """`RootMeanSquare`."""
-
-    weights: Tensor
-
-    def __init__(self, metric: metrics.RootMeanSquare) -> None:
-        super().__init__()
-        self.centred = Centred(metric.mean)
-        share = np.sqrt(np.count_nonzero(metric.weights))
-        self.register_buffer("weights", _tensor(metric.weights / share))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return distances [B]."""
-        return (self.centred(features) * self.weights).square().sum(dim=1).sqrt()
 
 
 class LinearMap(nn.Module):
@@ -215,33 +182,30 @@ class Unit(nn.Module):
         return features / torch.where(lengths > 0, lengths, torch.ones_like(lengths))
 
 
-MODULES: Mapping[type, Any] = {
+STEPS: Mapping[type, Any] = {
     NoNormalisation: lambda _: nn.Identity(),
     UnitLength: lambda _: Unit(),
     NoReduction: lambda _: nn.Identity(),
     projections.Linear: LinearMap,
     projections.Selection: Selected,
     projections.Standardisation: Standardised,
-    metrics.SpectralMahalanobis: Spectral,
-    metrics.TriangularMahalanobis: Triangular,
-    metrics.RootMeanSquare: MeanSquare,
-    metrics.Projected: lambda own: nn.Sequential(_module(own.projection), _module(own.metric)),
-    FittedMetric: lambda own: nn.Sequential(
-        _module(own.normalisation), _module(own.projection), _module(own.metric)
-    ),
+    QuadraticForm: Form,
 }
 
 
-def _module(part: object) -> nn.Module:
-    """Return a fitted part as a module.
+def _module(fitted: FittedBlock) -> nn.Module:
+    """Return a fitted block as a module.
 
     Raises:
         UserError: there is none for its kind, such as the baselines'.
     """
-    if type(part) not in MODULES:
-        raise UserError(f"{type(part).__name__} cannot be exported: only detector=gaussian can")
-    module: nn.Module = MODULES[type(part)](part)
-    return module
+    if not isinstance(fitted, FittedMetric):
+        raise UserError(f"{type(fitted).__name__} cannot be exported: only detector=gaussian can")
+    try:
+        steps = [fitted.normalisation, fitted.projection, *fitted.metric.steps()]
+    except UserError as error:
+        raise UserError(f"this cannot be exported: {error}; only detector=gaussian can") from error
+    return nn.Sequential(*(STEPS[type(step)](step) for step in steps))
 
 
 def _tensor(values: Array) -> Tensor:

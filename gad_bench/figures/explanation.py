@@ -19,7 +19,7 @@ from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.interface import Features
 from gad_bench.gaussian import FittedBlock
-from gad_bench.gaussian.components import Contributions, contributions
+from gad_bench.gaussian.metric import Contributions
 
 if TYPE_CHECKING:
     from gad_bench.figures.explanation_panels import Case
@@ -89,7 +89,7 @@ class ComponentExplanation:
         from gad_bench.figures.style import save_figure
 
         split = {
-            block: contributions(model, features[block][rows]) for block, model in fitted.items()
+            block: model.contributions(features[block][rows]) for block, model in fitted.items()
         }
         known = {block: parts for block, parts in split.items() if parts is not None}
         if len(known) < len(split):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.gaussian.detector import MetricDetector
+from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Vector
 
@@ -18,18 +18,8 @@ VARIANCE, DEVIATION = "variance", "deviation"
 GAMMAS = (VARIANCE, DEVIATION)
 
 
-class Score(ABC):
-    """A score that is no Mahalanobis distance."""
-
-    dimension = None  # no Mahalanobis distance
-
-    @abstractmethod
-    def distance(self, features: Matrix) -> Vector:
-        """Return the score [vectors] of vectors [vectors, dim]."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class SupportVectors(Score):
+class SupportVectors(Metric):
     """offset - sum over the support vectors of weight exp(-gamma |x - v|^2).
 
     Attributes:
@@ -52,7 +42,7 @@ class SupportVectors(Score):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestSamples(Score):
+class NearestSamples(Metric):
     """The mean Euclidean distance from the nearest samples.
 
     Attributes:
@@ -76,7 +66,7 @@ class NearestSamples(Score):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelSum(Score):
+class KernelSum(Metric):
     """Minus the logarithm of the density by a Gaussian kernel around each sample.
 
     Attributes:
@@ -99,7 +89,7 @@ class KernelSum(Score):
 
 
 @dataclass(frozen=True)
-class Forest(Score):
+class Forest(Metric):
     """How few splits isolate a vector, by scikit-learn's trees.
 
     Attributes:
@@ -134,7 +124,7 @@ class OneClassSVM(MetricDetector):
             raise UserError(f"detector.nu must lie in (0, 1], not {self.nu}")
         require_choice("detector.gamma", self.gamma, GAMMAS)
 
-    def learn(self, samples: Samples) -> Score:
+    def learn(self, samples: Samples) -> Metric:
         """Find the support vectors."""
         from sklearn import svm
 
@@ -170,7 +160,7 @@ class NearestNeighbours(MetricDetector):
         if self.k < 1:
             raise UserError(f"detector.k must be at least 1, not {self.k}")
 
-    def learn(self, samples: Samples) -> Score:
+    def learn(self, samples: Samples) -> Metric:
         """Keep the samples.
 
         Raises:
@@ -198,7 +188,7 @@ class KernelDensity(MetricDetector):
         if not self.bandwidth > 0:
             raise UserError(f"detector.bandwidth must be more than 0, not {self.bandwidth}")
 
-    def learn(self, samples: Samples) -> Score:
+    def learn(self, samples: Samples) -> Metric:
         """Keep the samples and choose the bandwidth.
 
         Raises:
@@ -230,7 +220,7 @@ class IsolationForest(MetricDetector):
         if self.trees < 1:
             raise UserError(f"detector.trees must be at least 1, not {self.trees}")
 
-    def learn(self, samples: Samples) -> Score:
+    def learn(self, samples: Samples) -> Metric:
         """Grow the trees."""
         from sklearn import ensemble
 

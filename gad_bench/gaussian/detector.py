@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gad_bench.base.errors import UserError
-from gad_bench.gaussian.metric import Metric, TriangularMahalanobis
+from gad_bench.gaussian.metric import Contributions, Metric
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation
 from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
@@ -31,6 +31,9 @@ class FittedBlock(Protocol):
 
     def score(self, features: ArrayLike) -> Vector:
         """Return a score [vectors] of vectors [vectors, dim], higher is more anomalous."""
+
+    def contributions(self, features: ArrayLike) -> Contributions | None:
+        """Split the squared distance of vectors [vectors, dim]; None where it is none."""
 
 
 class Detector(Protocol):
@@ -68,7 +71,7 @@ class FittedMetric:
     @property
     def samples(self) -> int | None:
         """Their number where the covariance is their maximum likelihood estimate, else None."""
-        return self.metric.samples if isinstance(self.metric, TriangularMahalanobis) else None
+        return self.metric.sample_count
 
     def score(self, features: ArrayLike) -> Vector:
         """Return the distance [vectors] of vectors [vectors, dim].
@@ -78,7 +81,17 @@ class FittedMetric:
         """
         values = np.atleast_2d(np.asarray(features, dtype=np.float64))
         self._check(values)
-        return self.metric.distance(self.projection.apply(self.normalisation.apply(values)))
+        return self.metric.distance(self._reduced(values))
+
+    def contributions(self, features: ArrayLike) -> Contributions | None:
+        """Split the squared distance of vectors [vectors, dim] over principal components.
+
+        None where it is no Mahalanobis distance.
+        """
+        return self.metric.contributions(self._reduced(np.asarray(features, np.float64)))
+
+    def _reduced(self, values: Matrix) -> Matrix:
+        return self.projection.apply(self.normalisation.apply(values))
 
     def _check(self, values: Matrix) -> None:
         if values.shape[1] != self.width:

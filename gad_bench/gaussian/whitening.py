@@ -7,14 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gad_bench.base.errors import UserError
-from gad_bench.gaussian.metric import (
-    Metric,
-    Projected,
-    RootMeanSquare,
-    SpectralMahalanobis,
-    TriangularMahalanobis,
-)
+from gad_bench.gaussian.metric import Metric, QuadraticForm
 from gad_bench.gaussian.projection import Linear, Projection
 from gad_bench.gaussian.statistics import Matrix
 
@@ -46,39 +39,21 @@ def whitening(metric: Metric) -> Whitening:
     So the distance between two mapped vectors is that by the metric's covariance matrix.
 
     Raises:
-        UserError: the metric is not of this package.
+        UserError: the metric is no distance by a matrix.
     """
-    steps: list[Any] = []
-    while isinstance(metric, Projected):
-        steps.append(metric.projection)
-        metric = metric.metric
-    if isinstance(metric, TriangularMahalanobis):
-        return Whitening([*steps, Linear(metric.mean, _inverse(metric.triangle))])
-    if isinstance(metric, SpectralMahalanobis):
-        return Whitening([*steps, Linear(metric.mean, _inverse_root(metric))])
-    if isinstance(metric, RootMeanSquare):
-        return Whitening([*steps, Linear(metric.mean, _scaling(metric))])
-    raise UserError(f"a metric of {type(metric).__name__} gives no whitening")
+    *before, form = metric.steps()
+    return Whitening([*before, Linear(form.mean, _root(form))])
 
 
-def _inverse(triangle: Matrix) -> Matrix:
-    from scipy.linalg import solve_triangular
-
-    return solve_triangular(triangle, np.eye(len(triangle)), check_finite=False)
-
-
-def _inverse_root(metric: SpectralMahalanobis) -> Matrix:
-    """Return S^-1/2 in the base of the eigenvectors; in the features' where some are not known."""
-    directions, deviations = metric.directions, np.sqrt(metric.variances)
-    if directions.shape[1] == metric.dimension:
-        return directions / deviations
-    rest = 1 / np.sqrt(metric.rest)
-    along = directions * (1 / deviations - rest)
-    return along @ directions.T + rest * np.eye(metric.dimension)
-
-
-def _scaling(metric: RootMeanSquare) -> Matrix:
-    kept = np.flatnonzero(metric.weights)
-    directions = np.zeros((len(metric.mean), len(kept)))
-    directions[kept, np.arange(len(kept))] = metric.weights[kept] / np.sqrt(len(kept))
-    return directions
+def _root(form: QuadraticForm) -> Matrix:
+    """Return a matrix W [dim, new dim] with |(x - m) W| the form's distance."""
+    directions, kept = form.directions, np.flatnonzero(form.scales)
+    if directions is None:
+        chosen = np.zeros((len(form.mean), len(kept)))
+        chosen[kept, np.arange(len(kept))] = form.scales[kept]
+        return chosen
+    if form.rest is None:
+        return directions * form.scales
+    rest = 1 / np.sqrt(form.rest)  # in the features' base, for some directions are not known
+    along = directions * (form.scales - rest)
+    return along @ directions.T + rest * np.eye(len(directions))

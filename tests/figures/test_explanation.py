@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from gad_bench.evaluation import Scores
 from gad_bench.figures.explanation import auroc_by_rank, chosen_rows
-from gad_bench.gaussian.components import Contributions
+from gad_bench.gaussian.metric import Contributions
 
 LABELS = np.array([0, 0, 0, 1, 1, 1])
 

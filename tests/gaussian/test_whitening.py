@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.config import compose_config
+from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.whitening import whitening
 
@@ -31,6 +33,11 @@ def test_whitened_vectors_are_as_far_from_zero_as_the_metric_says(name: str, cou
     np.testing.assert_allclose(found, metric.distance(tested), rtol=1e-9)
 
 
-def test_a_metric_of_the_users_own_is_refused() -> None:
-    with pytest.raises(UserError, match="a metric of int gives no whitening"):
-        whitening(3)  # type: ignore[arg-type]
+class FirstFeature(Metric):
+    def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.abs(features[:, 0])
+
+
+def test_a_metric_that_is_no_matrix_is_refused() -> None:
+    with pytest.raises(UserError, match="FirstFeature is no distance by a matrix"):
+        whitening(FirstFeature())

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from gad_bench.gaussian import Samples
-from gad_bench.gaussian.components import contributions
 from gad_bench.gaussian.covariance import (
     Covariance,
     Diagonal,
@@ -44,14 +43,14 @@ def test_contributions_sum_to_the_squared_distance(
     covariance: Covariance, fitted: np.ndarray
 ) -> None:
     model = detector(covariance).fit(Samples(fitted))
-    parts = contributions(model, TESTED)
+    parts = model.contributions(TESTED)
     assert parts is not None
     np.testing.assert_allclose(parts.squared.sum(axis=1), model.score(TESTED) ** 2, rtol=1e-9)
     assert parts.directions.sum() == 8
 
 
 def test_components_are_the_covariance_matrixs_own() -> None:
-    parts = contributions(detector(Empirical()).fit(Samples(MANY)), TESTED)
+    parts = detector(Empirical()).fit(Samples(MANY)).contributions(TESTED)
     assert parts is not None
     variances, directions = np.linalg.eigh(np.cov(MANY.T, bias=True))
     along = (TESTED - MANY.mean(axis=0)) @ directions
@@ -60,7 +59,7 @@ def test_components_are_the_covariance_matrixs_own() -> None:
 
 
 def test_directions_beyond_the_samples_are_the_last_component() -> None:
-    parts = contributions(detector(LedoitWolf()).fit(Samples(FEW)), TESTED)
+    parts = detector(LedoitWolf()).fit(Samples(FEW)).contributions(TESTED)
     assert parts is not None
     assert parts.directions.tolist() == [1, 1, 1, 1, 1, 3]
     assert (np.diff(parts.variances) <= 0).all()
@@ -74,10 +73,10 @@ def test_normalisation_and_reduction_come_first() -> None:
     model = detector(LedoitWolf(), normalisation=UnitLength(), reduction=reduction).fit(
         Samples(MANY)
     )
-    parts = contributions(model, TESTED)
+    parts = model.contributions(TESTED)
     assert parts is not None
     np.testing.assert_allclose(parts.squared.sum(axis=1), model.score(TESTED) ** 2, rtol=1e-9)
 
 
 def test_a_distance_without_a_covariance_matrix_has_no_components() -> None:
-    assert contributions(detector(Diagonal()).fit(Samples(MANY)), TESTED) is None
+    assert detector(Diagonal()).fit(Samples(MANY)).contributions(TESTED) is None
