@@ -28,6 +28,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.files import sha256_of, whole_folder
 
 FACTS, ARRAYS, CONFIG, SUMS = "detector.json", "arrays.safetensors", "config.yaml", "SHA256SUMS"
+SUMMED = (FACTS, ARRAYS, CONFIG)
 CLASS, ARRAY, MAP = "class", "array", "map"
 OWN = "gad_bench"
 PLAIN = (str, bool, int, type(None))
@@ -69,8 +70,7 @@ def write_folder(
         (temporary / FACTS).write_text(text + "\n", encoding="utf-8")
         (temporary / CONFIG).write_text(config, encoding="utf-8")
         save_file(dict(arrays), temporary / ARRAYS)
-        names = (FACTS, ARRAYS, CONFIG)
-        sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in names]
+        sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in SUMMED]
         (temporary / SUMS).write_text("".join(sums), encoding="utf-8")
 
 
@@ -100,13 +100,22 @@ def weights_beside(folder: Path) -> Path | None:
 
 def _check_sums(folder: Path) -> None:
     try:
+        _require_file(folder / SUMS)
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-        damaged = [name for name in (FACTS, ARRAYS) if sums.get(name) != sha256_of(folder / name)]
+        for name in SUMMED:
+            _require_file(folder / name)
+        damaged = [name for name in SUMMED if sums.get(name) != sha256_of(folder / name)]
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is damaged ({error}): copy it again") from error
     if damaged:
         raise UserError(f"{folder / damaged[0]} is damaged, its checksum differs: copy it again")
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is missing, or would never end to be read."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: copy the detector's folder again, whole")
 
 
 def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any fitted object

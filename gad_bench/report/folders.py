@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gad_bench.base.errors import UserError
+from gad_bench.base.references import unescaped
 from gad_bench.base.run_folder import FAILURE, METRICS, read_failure
+from gad_bench.base.stored_config import read_stored
 from gad_bench.report.asked import asked_jobs, composed_keys
 from gad_bench.report.keys import run_keys
 from gad_bench.report.runs import Run, Status
@@ -58,15 +58,16 @@ def _order(output: Path) -> tuple[str, int, str]:
 
 
 def _overrides(output: Path) -> Overrides:
-    return frozenset(_load(output / ".hydra" / "overrides.yaml") or [])
+    return frozenset(read_stored(output / ".hydra" / "overrides.yaml") or [])
 
 
 def _read_run(output: Path) -> Run:
-    config = _load(output / ".hydra" / "config.yaml")
+    config = read_stored(output / ".hydra" / "config.yaml")
     if "category" not in config:
         raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
-    choices = _load(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
+    choices = read_stored(output / ".hydra" / "hydra.yaml")["hydra"]["runtime"]["choices"]
     keys = run_keys(config, choices)
+    keys["category"] = unescaped(keys["category"])
     metrics, failure = output / METRICS, output / FAILURE
     if failure.is_file():
         reason = str(read_failure(output)["error"])
@@ -102,12 +103,3 @@ def _never_started(sweep: Path, started: set[Overrides]) -> Iterator[Run]:
     absent = [job for job in asked if frozenset(job) not in started]
     for keys in composed_keys(sweep / SWEEP_FILE, absent):
         yield Run(keys=keys, status=Status.MISSING, place=str(sweep), reason="never started")
-
-
-def _load(path: Path) -> Any:  # noqa: ANN401 - any YAML
-    """Read YAML by libyaml where it is there, which takes a tenth of the time."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import yaml
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from program import Outcome, Program
 
 DEMO = [
@@ -140,3 +145,45 @@ def test_resuming_without_a_record_is_refused(program: Program) -> None:
     outcome = program(*DEMO[1:], "resume=true", "tracking=none")
     assert outcome.status == 2
     assert "resume=true" in outcome.errors
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+def test_a_categorys_name_is_nothing_but_a_name(program: Program, tmp_path: Path) -> None:
+    """What Hydra, OmegaConf and the shell would read as something else is run on as it stands."""
+    victim, root = tmp_path / "touched", tmp_path / "images"
+    Path("evil.pkl").write_bytes(pickle.dumps(Trap(victim)))
+    names = {
+        "${category_names:{_target_:joblib.load,filename:evil.pkl}}",
+        *("${oc.env:HOME}", "\\${b}", "a,b", "a=b", "it's", 'say "no"', "end\\", "[a", "{c"),
+    }
+    for name in names:
+        draw_category(root / name)
+    outcome = program(
+        *("-m", "experiment=table1", "dataset=folder", f"dataset.root={root}"),
+        *("tracking=none", "covariance=diagonal", "fold=full", "blocks.indices=[0]"),
+        *("backbone=filterbank", "backbone.octaves=1", "backbone.input_size=64"),
+    )
+    assert outcome.status == 0, outcome.errors
+    configs = [yaml.safe_load((run / "config.yaml").read_text()) for run in outcome.runs]
+    assert {config["category"] for config in configs} == names
+    assert not victim.exists()
+    report = (the_sweep(outcome) / "summary" / "report.html").read_text()
+    assert all(name in html.unescape(report) for name in names)
+
+
+def draw_category(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for place, count in (("train/good", 6), ("test/good", 2), ("test/bad", 2)):
+        (folder / place).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / place / f"{number}.png")
