@@ -29,6 +29,7 @@ from gad_bench.base.process import (
     processes,
 )
 from gad_bench.base.references import escaped
+from gad_bench.base.stored_config import is_of
 
 TARGET = "_target_"
 TARGET_LINE = re.compile(r"^ *_target_: *(gad_bench\.[\w.]+)", re.MULTILINE)
@@ -163,11 +164,6 @@ def require_known_classes(stored: Mapping[str, Any], place: str, trusted: Sequen
                 f"{place}: {key} names {value}, which is no class of gad_bench's own configs: if "
                 f"you trust it, say trust={str(value).partition('.')[0]}"
             )
-
-
-def is_of(name: str, packages: Sequence[str]) -> bool:
-    """Tell whether a class's or module's full name lies in one of some packages or modules."""
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any YAML

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +39,8 @@ def read_stored_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} cannot be read: it is no mapping of keys to values")
     return content
+
+
+def is_of(name: str, packages: Sequence[str]) -> bool:
+    """Tell whether a class's or module's full name lies in one of some packages or modules."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)

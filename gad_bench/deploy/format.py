@@ -7,17 +7,15 @@ SHA256SUMS             of those three, as `sha256sum -c` reads them
 weights.*              optional: the backbone's weights, in place of those it refers to
 
 In the JSON a dataclass is {"class": its name, its fields}, an array a name in the file of arrays, a
-mapping {"map": [[key, value], ...]}, so that keys keep their type. When read, a class is looked up
-only in this package and in modules that the reader names, and only a dataclass is built: no pickle.
+mapping {"map": [[key, value], ...]}, so that keys keep their type. No pickle. `decoding` reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +83,30 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not (folder / FACTS).is_file():
         raise UserError(f"{folder} holds no detector (no {FACTS}): write one with save=FOLDER")
     _check_sums(folder)
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    if facts.pop("format") != FORMAT:
+    facts = _read_json(folder / FACTS)
+    if facts.pop("format", None) != FORMAT:
         raise UserError(
             f"{folder} was written by another version of gad_bench: fit and save it again"
         )
-    return facts, load_file(folder / ARRAYS)
+    try:
+        return facts, load_file(folder / ARRAYS)
+    except Exception as error:  # safetensors' own, and NumPy's of types that it does not know
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder / ARRAYS} is damaged ({reason}): copy it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        facts = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} is damaged (it is no JSON object): copy it again")
+    return facts
 
 
 def weights_beside(folder: Path) -> Path | None:
@@ -115,7 +131,7 @@ def _check_sums(folder: Path) -> None:
 def _require_file(path: Path) -> None:
     """Refuse what is missing, or would never end to be read."""
     if not path.is_file():
-        raise UserError(f"{path} is missing: copy the detector's folder again, whole")
+        raise UserError(f"{path.name} is missing")
 
 
 def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any fitted object
@@ -133,7 +149,7 @@ def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any
         arrays[place] = np.ascontiguousarray(value)
         return {ARRAY: place}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {CLASS: _class_name(type(value))} | {
+        return {CLASS: class_name(type(value))} | {
             field.name: encode(getattr(value, field.name), f"{place}.{field.name}", arrays)
             for field in dataclasses.fields(value)
         }
@@ -143,33 +159,6 @@ def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any
     if isinstance(value, list | tuple):
         return [encode(own, f"{place}.{number}", arrays) for number, own in enumerate(value)]
     return _plain(value, place)
-
-
-def decode(node: Any, arrays: Mapping[str, NDArray[Any]], trusted: Sequence[str] = ()) -> Any:  # noqa: ANN401
-    """Return the value that `encode` was given.
-
-    Args:
-        node: as `encode` returned it.
-        arrays: as it filled them.
-        trusted: modules and packages, besides this one, whose dataclasses may be built.
-
-    Raises:
-        UserError: a class is unknown or not to be trusted, or the node is damaged.
-    """
-    if isinstance(node, list):
-        return [decode(own, arrays, trusted) for own in node]
-    if not isinstance(node, dict):
-        return node
-    if ARRAY in node:
-        return arrays[node[ARRAY]]
-    if MAP in node:
-        return {key: decode(own, arrays, trusted) for key, own in node[MAP]}
-    fields = {name: decode(own, arrays, trusted) for name, own in node.items() if name != CLASS}
-    name = str(node.get(CLASS))
-    try:
-        return _dataclass(name, trusted)(**fields)
-    except TypeError as error:
-        raise UserError(f"the file was written by another version of {name}: {error}") from error
 
 
 def _plain(value: Any, place: str) -> Any:  # noqa: ANN401
@@ -186,21 +175,6 @@ def _key(key: Any) -> str | int:  # noqa: ANN401
     return int(key) if isinstance(key, int | np.integer) else str(key)
 
 
-def _class_name(kind: type) -> str:
+def class_name(kind: type) -> str:
+    """Return the name that stands for a class in the JSON."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _dataclass(name: str, trusted: Sequence[str]) -> Any:  # noqa: ANN401 - a class by its name
-    module, _, attribute = name.rpartition(".")
-    if not any(module == own or module.startswith(f"{own}.") for own in (OWN, *trusted)):
-        raise UserError(
-            f"the file names the class {name}, which is not of {OWN}: if you trust it, "
-            f"say trust=[{module.partition('.')[0]}]"
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"the file names the class {name}, which there is not here") from error
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise UserError(f"the file names {name}, which is no dataclass")
-    return found
