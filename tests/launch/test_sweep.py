@@ -8,13 +8,17 @@ import pickle
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+import pytest
 import yaml
 from mlflow.tracking import MlflowClient
 from PIL import Image
 from program import Outcome, Program
+
+from gad_bench.steps import identity
 
 DEMO = [
     "-m",
@@ -139,6 +143,51 @@ def test_a_changed_image_is_no_finished_job(program: Program, tmp_path: Path) ->
     chosen = sorted((pictures / "wood" / "test" / "good").iterdir())
     shutil.copy(chosen[0], chosen[1])
     assert "done already" not in program(*own).output
+
+
+ONE = [*DEMO[1:], "resume=true", "backbone.octaves=1", "backbone.input_size=64"]
+BEFORE = "done already"
+
+
+def the_artifacts(outcome: Outcome) -> Path:
+    (run,) = [run for run in recorded(outcome) if run.info.status == "FINISHED"]
+    return Path(urlsplit(run.info.artifact_uri).path)
+
+
+def test_what_was_recorded_and_is_damaged_is_run_again(program: Program) -> None:
+    first = program(*ONE)
+    metrics = the_artifacts(first) / "metrics.json"
+    metrics.write_text(metrics.read_text().replace('"auroc": 0.', '"auroc": 1.'))
+    again = program(*ONE)
+    assert "metrics.json is missing or damaged: it is run again" in again.output
+    assert BEFORE not in again.output
+    assert again.metrics["auroc"] == first.metrics["auroc"]
+    assert BEFORE in program(*ONE).output
+
+
+def test_figures_that_are_asked_for_later_are_drawn(program: Program) -> None:
+    program(*ONE)
+    drawn = program(*ONE, "figures=true")
+    assert BEFORE not in drawn.output
+    assert (drawn.runs[-1] / "curves.png").exists()
+    assert BEFORE in program(*ONE).output
+    explained = program(*ONE, "figures=true", "explanation=components")
+    assert "without explanation" in explained.output
+    assert (explained.runs[-1] / "explanation.png").exists()
+    again = program(*ONE, "figures=true", "explanation=components")
+    assert BEFORE in again.output
+    assert (again.runs[-1] / "explanation.png").exists()
+
+
+def test_another_version_of_what_makes_the_numbers_is_another_run(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(*ONE, "runtime=openvino")
+    others = {**identity.versions(), "version.timm": "0.0"}  # which the filter bank does not use
+    monkeypatch.setattr(identity, "versions", lambda: others)
+    assert BEFORE in program(*ONE, "runtime=openvino").output
+    monkeypatch.setattr(identity, "versions", lambda: {**others, "version.openvino": "0.0"})
+    assert BEFORE not in program(*ONE, "runtime=openvino").output
 
 
 def test_resuming_without_a_record_is_refused(program: Program) -> None:
