@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from gad_bench.base.command import one_line
 from gad_bench.base.errors import TrackingError, UserError
@@ -32,6 +33,7 @@ LONGEST_VALUE = 6000  # MLflow's limit for a parameter
 LONGEST_TAG = 5000
 KEY, SWEEP, ROLE, PARENT = "key", "sweep", "role", "sweep"
 DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
+PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&](password|passwd|pwd)=", re.IGNORECASE)
 MOST_TRIED = 10  # recorded runs of one key
 
 
@@ -156,6 +158,20 @@ class NoTracking:
         """Record nothing."""
 
 
+def refuse_password(text: str) -> None:
+    """Refuse an address, or an override that names one, that holds a password.
+
+    Raises:
+        UserError: says where else to give it.
+    """
+    if PASSWORD.search(text):
+        raise UserError(
+            "tracking.uri holds a password, which would be written to disk with the config: "
+            "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or to a database by PGPASSWORD"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class MLflow:
     """Record runs in MLflow."""
@@ -164,13 +180,7 @@ class MLflow:
     experiment: str
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.uri)
-        if parts.password or "password" in parse_qs(parts.query):
-            raise UserError(
-                "tracking.uri holds a password, which would be written to disk with the config: "
-                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or to a database by PGPASSWORD"
-            )
+        refuse_password(self.uri)
 
     @property
     def viewer(self) -> str:

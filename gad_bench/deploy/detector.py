@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -159,8 +160,10 @@ class SavedDetector:
                 raising the first one's error.
 
         Raises:
-            UserError: an image cannot be read, or is no such array.
+            UserError: an image cannot be read or is no such array, or the threshold is NaN.
         """
+        if threshold is not None and math.isnan(threshold):
+            raise UserError("threshold=nan is no number: leave it out for the detector's own")
         several = _as_list(images)
         names = [_name(number, image) for number, image in enumerate(several)]
         reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)

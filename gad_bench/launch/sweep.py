@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +32,7 @@ from gad_bench.base.run_folder import (
 )
 from gad_bench.base.stored_config import read_stored
 from gad_bench.config import build, override
-from gad_bench.tracking import SweepSummary, Tracker
+from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
 
@@ -134,23 +135,53 @@ _started: Sweep | None = None
 
 
 class SweepCallback(Callback):
-    """Hydra's hook at a sweep's start."""
+    """Hydra's hooks before a run or a sweep writes anything."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        """Refuse what must not be written with the config."""
+        with _told():
+            refuse_passwords(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
         """Open the run that the jobs' runs nest under."""
         global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
         name = str(config.hydra.sweep.dir)
-        try:
+        with _told():
+            refuse_passwords(config)
             title = " ".join(config.hydra.overrides.task) or "sweep"
             require_launcher(config.hydra.launcher._target_)
             list_choices(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, title)
-        except (UserError, OmegaConfBaseException) as error:  # Hydra swallows what is raised here
-            reason = str(error).partition("\n")[0]
-            print(f"error: {reason}", file=sys.stderr)
-            raise SystemExit(2) from None
         _started = Sweep(name, Path(name).absolute(), tracker)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """End the process with a line where something is refused: Hydra swallows what a hook raises."""
+    try:
+        yield
+    except (UserError, OmegaConfBaseException) as error:
+        reason = str(error).partition("\n")[0]
+        print(f"error: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def refuse_passwords(config: DictConfig) -> None:
+    """Refuse passwords in the tracking store's address, and in those that a sweep goes through.
+
+    Raises:
+        UserError: there is one.
+    """
+    task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    for line in task:
+        if str(line).lstrip("+~").startswith("tracking"):
+            refuse_password(str(line))
+    for address in (
+        config.tracking.get("uri"),
+        *(config.hydra.sweeper.get("params") or {}).values(),
+    ):
+        refuse_password(str(address))
 
 
 def require_launcher(target: str) -> None:

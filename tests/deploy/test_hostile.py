@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from program import Program
 from safetensors.numpy import load_file, save_file
-from saved import Saved
+from saved import DEMO, Saved
 
 from gad_bench import Detector
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import sha256_of
+from gad_bench.config import build, compose_config
 from gad_bench.deploy.format import ARRAYS, CONFIG, FACTS, SUMS, encode
 
 FILES = (FACTS, ARRAYS, CONFIG)
@@ -218,3 +220,29 @@ def test_another_config_is_noticed(whole: Path, tmp_path: Path) -> None:
     (folder / CONFIG).write_text(text.replace("seed: 0", "seed: 1"))
     with pytest.raises(UserError, match=r"config\.yaml is damaged, its checksum differs"):
         Detector.load(folder)
+
+
+def test_a_threshold_that_is_no_number_is_refused(whole: Path) -> None:
+    with pytest.raises(UserError, match="threshold=nan is no number"):
+        Detector.load(whole).predict(np.zeros((8, 8, 3), np.uint8), threshold=float("nan"))
+
+
+def test_so_is_a_rate_that_is_none() -> None:
+    config = compose_config(["dataset=demo", "threshold.fpr=nan"])
+    with pytest.raises(UserError, match="fpr must lie in"):
+        build(config.threshold)
+
+
+def test_the_same_run_accepts_the_detector_that_it_has_saved(program: Program) -> None:
+    """As after a kill between the detector and the record."""
+    small = ["backbone.input_size=64", "backbone.octaves=1", "tracking=none", "figures=false"]
+    run = [*DEMO, *small, "fold=full", "save=it"]
+    program(*run)
+    before = {path.name: path.read_bytes() for path in Path("it").iterdir()}
+    again = program(*run)
+    assert again.status == 0, again.errors
+    assert "it holds this run's detector already" in again.output
+    assert {path.name: path.read_bytes() for path in Path("it").iterdir()} == before
+    other = program(*run, "covariance=diagonal")
+    assert other.status == 2
+    assert "save=it holds another run's detector" in other.errors

@@ -236,3 +236,38 @@ def draw_category(folder: Path) -> None:
         for number in range(count):
             pixels = generator.integers(0, 256, (16, 16, 3), np.uint8)
             Image.fromarray(pixels).save(folder / place / f"{number}.png")
+
+
+ADDRESS = "https://ann:secret@mlflow.example"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*DEMO[1:], f"tracking.uri={ADDRESS}"],
+        [*DEMO, "fold.index=0,1", f"tracking.uri={ADDRESS}"],
+        [*DEMO, f"tracking.uri=sqlite:///a.db,'{ADDRESS}'"],
+        [*DEMO, "tracking=none,mlflow", f"++tracking.uri={ADDRESS}"],
+        [*DEMO[1:], "++tracking.uri='postgresql://host/db?password=secret'"],
+    ],
+    ids=["run", "sweep", "swept", "added", "query"],
+)
+def test_a_password_is_refused_before_anything_is_written(
+    program: Program, arguments: list[str]
+) -> None:
+    outcome = program(*arguments)
+    assert outcome.status == 2
+    assert "MLFLOW_TRACKING_PASSWORD" in outcome.errors
+    assert "secret" not in outcome.output + outcome.errors
+    written = [path for path in outcome.folder.rglob("*") if path.is_file()]
+    assert not [path for path in written if "secret" in path.read_text(errors="ignore")]
+
+
+def test_nor_does_one_from_the_environment_come_to_the_disk(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", ADDRESS)
+    for arguments in (DEMO[1:], [*DEMO, "fold.index=0,1"]):
+        outcome = program(*arguments)
+        assert outcome.status == 2
+        assert list(outcome.folder.rglob("*.yaml")) == []
