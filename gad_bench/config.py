@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.base.command import one_line
@@ -24,8 +28,11 @@ from gad_bench.base.process import (
     gpus_a_job,
     processes,
 )
+from gad_bench.base.references import escaped
+from gad_bench.base.stored_config import is_of
 
 TARGET = "_target_"
+TARGET_LINE = re.compile(r"^ *_target_: *(gad_bench\.[\w.]+)", re.MULTILINE)
 LARGEST_SEED = 2**32  # of numpy's older generators
 CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
 
@@ -90,13 +97,23 @@ def register() -> None:
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
-        "category_names": _category_names,
         "processes": processes,
         "gpus_a_job": gpus_a_job,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     _prefer_presets()
+
+
+@contextlib.contextmanager
+def no_resolvers() -> Iterator[None]:
+    """Know no resolver for as long as what a file says is composed: nothing in it can call one."""
+    known = BaseContainer._resolvers.copy()
+    BaseContainer._resolvers.clear()
+    try:
+        yield
+    finally:
+        BaseContainer._resolvers.update(known)
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -132,6 +149,11 @@ def check(config: DictConfig) -> None:
         raise UserError(f"contamination must lie in [0, 1), not {config.contamination}")
 
 
+def override(key: str, *texts: str) -> str:
+    """Return the override that gives a key a text, whatever it holds; of several, a sweep's."""
+    return f"{key}={','.join(map(_quoted, texts))}"
+
+
 def build(node: DictConfig) -> Any:  # noqa: ANN401 - whatever class the YAML file names
     """Build the object that a group's `_target_` names.
 
@@ -146,6 +168,27 @@ def build(node: DictConfig) -> Any:  # noqa: ANN401 - whatever class the YAML fi
         raise
 
 
+def require_known_classes(stored: Mapping[str, Any], place: str, trusted: Sequence[str]) -> None:
+    """Refuse a stored config that names another class than conf/ does.
+
+    Args:
+        stored: plain values, as they were read.
+        place: the file, for the error.
+        trusted: modules and packages of the user's own, whose classes may be named.
+
+    Raises:
+        UserError: names the first such class and its key.
+    """
+    for key, value in leaves(stored):
+        if key.rpartition(".")[2] != TARGET or value in _classes_of_conf():
+            continue
+        if not isinstance(value, str) or not is_of(value, trusted):
+            raise UserError(
+                f"{place}: {key} names {value}, which is no class of gad_bench's own configs: if "
+                f"you trust it, say trust={str(value).partition('.')[0]}"
+            )
+
+
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any YAML
     """Yield a nested config's leaves by dotted key; an empty mapping is a leaf."""
     if isinstance(node, Mapping) and node:
@@ -153,6 +196,14 @@ def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:  # noqa: A
             yield from leaves(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, node
+
+
+@cache
+def _classes_of_conf() -> frozenset[str]:
+    files = config_folder().rglob("*.yaml")
+    return frozenset(
+        name for file in files for name in TARGET_LINE.findall(file.read_text(encoding="utf-8"))
+    )
 
 
 def _prefer_presets() -> None:
@@ -192,13 +243,8 @@ def _check_seeds(config: DictConfig) -> None:
             raise UserError(f"{key} must lie in [0, 2**32), not {seed}")
 
 
-def _category_names(dataset: DictConfig) -> str:
-    """Return a data set's categories as the choices of a sweep, in Hydra's grammar."""
-    return ",".join(map(_quoted, build(dataset).category_names()))
-
-
-def _quoted(name: str) -> str:
-    """Quote what Hydra would read as a number, a constant or as more than one word."""
-    if re.fullmatch(r"[A-Za-z_][\w-]*", name, re.ASCII) and name.lower() not in CONSTANTS:
-        return name
-    return "'" + name.replace("'", "\\'") + "'"
+def _quoted(text: str) -> str:
+    """Quote what Hydra would read as a number, a constant, a reference or several words."""
+    if re.fullmatch(r"[A-Za-z_][\w-]*", text, re.ASCII) and text.lower() not in CONSTANTS:
+        return text
+    return QuotedString(escaped(text), Quote.single).with_quotes()

@@ -55,7 +55,7 @@ def evaluate(request: EvaluateRequest, overrides: Sequence[str]) -> int:
     Raises:
         UserError: the detector or the data set cannot be used.
     """
-    from gad_bench.config import compose_config
+    from gad_bench.config import compose_config, override
 
     if request.images not in ("test", "all"):
         raise UserError(f"images={request.images} is unknown: choose test or all")
@@ -68,23 +68,25 @@ def evaluate(request: EvaluateRequest, overrides: Sequence[str]) -> int:
         rest.append(f"hydra.searchpath=[file://{Path(request.config_dir).absolute()}]")
     if not any(one.startswith(("tracking.experiment=", "tracking=none")) for one in rest):
         rest.append(f"tracking.experiment={EXPERIMENT}")
-    configs = [compose_config([*rest, f"category={name}"]) for name in chosen]
+    configs = [compose_config([*rest, override("category", name)]) for name in chosen]
 
     from gad_bench.deploy.detector import SavedDetector
-    from gad_bench.deploy.evaluation import evaluate_detector
+    from gad_bench.deploy.evaluation import adopt, evaluate_detector
+
+    folder, trust = Path(request.detector).expanduser(), names(request.trust)
 
     detector = SavedDetector.load(
         request.detector,
         weights=request.weights,
         device=configs[0].device,
         batch_size=configs[0].batch_size,
-        trust=names(request.trust),
+        trust=trust,
     )
     output = Path(request.output or f"outputs/{datetime.now():%Y-%m-%d/%H-%M-%S-%f}").expanduser()
-    for name, config in zip(chosen, configs, strict=True):
+    adopted = [adopt(config, folder, trust) for config in configs]
+    for name, own, config in zip(chosen, adopted, configs, strict=True):
         place = output / name if len(chosen) > 1 else output
-        folder = Path(request.detector).expanduser()
-        evaluate_detector(detector, folder, config, place, request.images)
+        evaluate_detector(detector, own, config, place, request.images)
     return DONE
 
 

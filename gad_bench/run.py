@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
 from gad_bench.data.split import split_catalog
-from gad_bench.deploy.save import Fitted, check_savable, save_detector
+from gad_bench.deploy.save import Fitted, check_savable, is_saved, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.localising import localise
@@ -45,6 +45,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
+    if config.save:
+        is_saved(config, key)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import getpass
 import hashlib
+import json
 import logging
 import os
+import re
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
+from gad_bench.base.command import one_line
 from gad_bench.base.errors import TrackingError, UserError
+from gad_bench.base.run_folder import METRICS, RESULTS, digests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +32,9 @@ log = logging.getLogger(__name__)
 LONGEST_VALUE = 6000  # MLflow's limit for a parameter
 LONGEST_TAG = 5000
 KEY, SWEEP, ROLE, PARENT = "key", "sweep", "role", "sweep"
+DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
+PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&](password|passwd|pwd)=", re.IGNORECASE)
+MOST_TRIED = 10  # recorded runs of one key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +158,20 @@ class NoTracking:
         """Record nothing."""
 
 
+def refuse_password(text: str) -> None:
+    """Refuse an address, or an override that names one, that holds a password.
+
+    Raises:
+        UserError: says where else to give it.
+    """
+    if PASSWORD.search(text):
+        raise UserError(
+            "tracking.uri holds a password, which would be written to disk with the config: "
+            "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or to a database by PGPASSWORD"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class MLflow:
     """Record runs in MLflow."""
@@ -157,13 +180,7 @@ class MLflow:
     experiment: str
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.uri)
-        if parts.password or "password" in parse_qs(parts.query):
-            raise UserError(
-                "tracking.uri holds a password, which would be written to disk with the config: "
-                "give it to MLflow by MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or to a database by PGPASSWORD"
-            )
+        refuse_password(self.uri)
 
     @property
     def viewer(self) -> str:
@@ -201,19 +218,20 @@ class MLflow:
         client.set_terminated(run.info.run_id, "FINISHED")
 
     def restore(self, description: Description, output: Path) -> bool:
-        """Fetch the files of a finished run of the same key, and nest it under this sweep."""
+        """Fetch the files of a finished run of the same key, and nest it under this sweep.
+
+        One that does not hold all that is asked for, or not what it recorded, is told of and left.
+        """
         client, experiment_id = _open_store(self.uri, self.experiment)
         wanted = f"tags.{KEY} = '{description.tags[KEY]}' and attributes.status = 'FINISHED'"
-        found = client.search_runs([experiment_id], wanted, max_results=1)
-        if not found:
-            return False
-        run_id = found[0].info.run_id
-        for file in client.list_artifacts(run_id):
-            if not file.is_dir:  # .hydra is the new job's own
-                client.download_artifacts(run_id, file.path, str(output))
-        for tag, value in self._nesting(description.sweep).items():
-            client.set_tag(run_id, tag, value)
-        return True
+        for run in client.search_runs([experiment_id], wanted, max_results=MOST_TRIED):
+            missing = _missing(run, description) or _fetch(client, run, output)
+            if missing is None:
+                for tag, value in self._nesting(description.sweep).items():
+                    client.set_tag(run.info.run_id, tag, value)
+                return True
+            log.warning("%s was recorded, but %s: it is run again", description.name, missing)
+        return False
 
     def open_sweep(self, sweep: str, title: str) -> None:
         """Open the run that a sweep's runs nest under, anew or again.
@@ -274,6 +292,7 @@ class MLflowRun:
         with _recording(files):
             _log_metrics(self.client, self.run_id, metrics)
             _log_dataset(self.client, self.run_id, dataset)
+            self.client.set_tag(self.run_id, DIGESTS, json.dumps(digests(files)))
             self.client.log_artifacts(self.run_id, str(files))
 
     def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
@@ -343,6 +362,36 @@ def _recording(files: Path) -> Iterator[None]:
         raise TrackingError(f"{files} is whole, but could not be recorded: {reason}") from error
 
 
+def _missing(run: Any, description: Description) -> str | None:  # noqa: ANN401 - an mlflow entity
+    """Return what a recorded run lacks of the files that are asked for, None if nothing."""
+    left, wanted = (tags.get(FILES, "").split() for tags in (run.data.tags, description.tags))
+    lacking = sorted(set(wanted) - set(left))
+    return f"without {lacking[0].partition(':')[0]}" if lacking else None
+
+
+def _fetch(client: MlflowClient, run: Any, output: Path) -> str | None:  # noqa: ANN401
+    """Fetch a run's files, the metrics last, if they are what it recorded; else return what is not.
+
+    .hydra is the new job's own.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        fetched = Path(place)
+        try:
+            recorded = json.loads(run.data.tags[DIGESTS])
+            for file in client.list_artifacts(run.info.run_id):
+                if not file.is_dir:
+                    client.download_artifacts(run.info.run_id, file.path, place)
+        except Exception as error:
+            return f"its files cannot be fetched ({one_line(error)})"
+        now = digests(fetched)
+        damaged = [name for name in RESULTS if name not in now or now[name] != recorded.get(name)]
+        if damaged:
+            return f"{damaged[0]} is missing or damaged"
+        for path in sorted(fetched.iterdir(), key=lambda path: path.name == METRICS):
+            shutil.copyfile(path, output / path.name)
+    return None
+
+
 def _find_parent(client: MlflowClient, experiment_id: str, sweep: str) -> str | None:
     wanted = f"tags.{SWEEP} = '{sweep}' and tags.{ROLE} = '{PARENT}'"
     found = client.search_runs([experiment_id], wanted, max_results=1)
@@ -403,8 +452,6 @@ def _database(uri: str) -> Path | None:
 
 def _one_at_a_time(uri: str) -> contextlib.AbstractContextManager[Any]:
     """Lock out other processes: several that set up a fresh store at once break it."""
-    import tempfile
-
     from filelock import FileLock
 
     database = _database(uri)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from filelock import FileLock
 
 from gad_bench import cache
 from gad_bench.data.fingerprint import file_digest, fingerprint
+from gad_bench.features.decoded import FOLDER as IMAGES
 from gad_bench.features.decoded import DecodedImages
 from gad_bench.features.interface import Features
 from gad_bench.features.shards import LAYOUT, StoredExtraction, entry_folders, extractions
@@ -23,7 +25,7 @@ from gad_bench.features.upkeep import Kept, damaged_files, holdings, kept_images
 
 DAY = 86_400
 COUNT = 100  # two shards
-INDEX_AND_IMAGE = ("fingerprints-v1/*.json", "images-v1/*/*/*")
+INDEX_AND_IMAGE = ("fingerprints-v1/*.json", f"{IMAGES}/*/*/*")
 
 
 def zeros(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
@@ -135,7 +137,7 @@ class TestList:
     def test_decoded_images_have_a_line_by_size(self, folder: Path, run: Run) -> None:
         kept = keep_image(folder)
         run("list", folder)
-        assert run.lines[-1] == f"1 decoded image, 224 B, last used 0 s ago, in {kept.parents[1]}"
+        assert run.lines[-1] == f"1 decoded image, 309 B, last used 0 s ago, in {kept.parents[1]}"
 
 
 class TestVerify:
@@ -160,6 +162,13 @@ class TestVerify:
             assert run.lines[0] == f"damaged: {path}"
             assert run.lines[-1].startswith("1 damaged")
 
+    def test_a_kept_image_in_anothers_place_is_named(self, folder: Path, run: Run) -> None:
+        kept = keep_image(folder)
+        other = kept.with_name(kept.name[::-1])
+        shutil.copyfile(kept, other)
+        assert run("verify", folder) == 1
+        assert run.lines[0] == f"damaged: {other}"
+
     def test_nothing_is_changed(self, folder: Path, run: Run) -> None:
         path = next(folder.glob(f"{LAYOUT}/*/*/shard-00000*"))
         path.write_bytes(b"damaged")
@@ -175,7 +184,7 @@ class TestVerify:
         keep_image(folder)
         found = damaged_files(folder)
         first = next(found)
-        for name in (LAYOUT, "fingerprints-v1", "images-v1"):
+        for name in (LAYOUT, "fingerprints-v1", IMAGES):
             shutil.rmtree(folder / name)
         assert not any(is_damaged for _, is_damaged in (first, *found))
 
@@ -241,12 +250,41 @@ class TestPrune:
         assert run.lines[0].startswith("kept, it is being extracted: mvtec_ad bottle")
 
     def test_an_older_store_goes_without_being_asked(self, folder: Path, run: Run) -> None:
-        (folder / "features-v0").mkdir()
-        (folder / "features-v0" / "file").write_bytes(bytes(2000))
+        older = folder / "features-v0" / hashlib.sha256(bytes(2000)).hexdigest()
+        older.mkdir(parents=True)
+        (older / "recipe.json").write_bytes(bytes(2000))
+        older.with_name(f"{older.name}.to-block-3.lock").touch()
         run("prune", folder)
         assert not (folder / "features-v0").exists()
         assert len(categories(folder)) == 3
         assert run.lines[-1] == "2 kB were freed"
+
+    def test_so_do_images_that_an_older_version_kept(self, folder: Path, run: Run) -> None:
+        kept = keep_image(folder)
+        older = folder / "images-v1" / kept.relative_to(folder / IMAGES)
+        older.parent.mkdir(parents=True)
+        kept.rename(older)
+        run("list", folder)
+        assert any(f"{folder / 'images-v1'}: not read any more" in line for line in run.lines)
+        run("prune", folder)
+        assert not (folder / "images-v1").exists()
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("features/a.png", "features-v0/a.png", "images-v1/a.png", "images-v1/line-1/a.png"),
+            *(f"{IMAGES}/line-1/a.png", f"{IMAGES}/line-1/aa/a.png", f"{LAYOUT}/mine/a.png"),
+            *("images/line-1/a.png", f"features-v0/{'0' * 64}/recipe.json", "features-v0.txt"),
+        ],
+    )
+    def test_what_is_the_users_own_stays(self, folder: Path, run: Run, name: str) -> None:
+        own = folder / name
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text("mine")
+        make_old(own, own.parent)
+        assert run("prune", folder, "--max-size", "0", "--older-than", "0") == 0
+        assert own.read_text() == "mine"
+        assert categories(folder) == []
 
     def test_a_removal_that_was_killed_is_finished(
         self, folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +321,7 @@ class TestPrune:
         make_old(kept.parents[1])
         run("prune", folder, "--older-than", "1")
         assert not kept.parents[1].exists()
-        assert f"removed: 1 decoded image, 224 B: {kept.parents[1]}" in run.lines
+        assert f"removed: 1 decoded image, 309 B: {kept.parents[1]}" in run.lines
 
     def test_what_went_is_extracted_again(self, folder: Path) -> None:
         extraction = holdings(folder)[0].extraction

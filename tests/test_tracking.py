@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -115,3 +118,57 @@ def test_the_viewer_of_a_database_is_a_command_and_of_a_server_its_address() -> 
     assert database.viewer == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
     server = MLflow(uri="https://mlflow.example", experiment="test")
     assert server.viewer == "https://mlflow.example"
+
+
+RESULTS = {
+    "metrics.json": '{"auroc": 0.875}',
+    "scores.csv": "path,score\na,1.5\n",
+    "config.yaml": "a: 1",
+}
+DAMAGES = {
+    "changed": lambda file: file.write_text(file.read_text().replace("1", "2").replace("8", "9")),
+    "cut": lambda file: file.write_text(file.read_text()[:-3]),
+    "broken": lambda file: file.write_text("{"),
+    "missing": lambda file: file.unlink(),
+}
+
+
+def recorded(folder: Path, key: str, left: str = "results") -> tuple[MLflow, Description, Path]:
+    """Record a finished run; return where, what it was, and the folder of its record."""
+    tracker = MLflow(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="test")
+    files = folder / key
+    files.mkdir()
+    for name, text in RESULTS.items():
+        (files / name).write_text(text)
+    description = Description(name="run", params={}, tags={"key": key, "files": left})
+    with tracker.run(description) as run:
+        run.log({}, IMAGES, files)
+    artifacts = runs_in(tracker.uri)[0].info.artifact_uri
+    return tracker, description, Path(urlsplit(artifacts).path)
+
+
+def test_a_run_is_restored_only_if_it_is_as_it_was_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number, (name, way) in enumerate(product(RESULTS, DAMAGES)):
+        tracker, description, record = recorded(tmp_path, f"run-{number}")
+        output = tmp_path / f"output-{number}"
+        output.mkdir()
+        DAMAGES[way](record / name)
+        assert not tracker.restore(description, output), (name, way)
+        assert list(output.iterdir()) == []
+        assert f"{name} is missing or damaged: it is run again" in caplog.messages[-1]
+        (record / name).write_text(RESULTS[name])
+        assert tracker.restore(description, output)
+        assert {path.name: path.read_text() for path in output.iterdir()} == RESULTS
+
+
+def test_a_run_that_left_less_than_is_asked_for_is_not_restored(tmp_path: Path) -> None:
+    tracker, description, _ = recorded(tmp_path, "run", left="results figures")
+    for files, is_enough in (
+        ("results", True),
+        ("results figures", True),
+        ("figures more:1", False),
+    ):
+        asked = replace(description, tags={**description.tags, "files": files})
+        assert tracker.restore(asked, tmp_path) == is_enough

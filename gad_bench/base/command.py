@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from gad_bench.base.errors import TrackingError, UserError
+from gad_bench.base.references import escaped
 
 DONE, FAILED, IMPOSSIBLE, INTERRUPTED = 0, 1, 2, 130
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -107,7 +108,7 @@ def parse(kind: type[Keys], arguments: Sequence[str]) -> Keys:
     schema = OmegaConf.structured(kind)
     given = _pairs(arguments, list(schema))
     try:
-        merged = OmegaConf.merge(schema, given)
+        merged = OmegaConf.merge(schema, escaped(given))
         missing = [str(key) for key in OmegaConf.missing_keys(merged)]
         if missing:
             raise UserError(f"{missing[0]}= is missing: --help lists what there is")

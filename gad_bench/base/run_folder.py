@@ -6,12 +6,21 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from gad_bench.base.files import sha256_of
+
 CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
 
+RESULTS = (CONFIG, SCORES, METRICS)
+
 State = Literal["finished", "restored", "failed", "unfinished"]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each of a run's results that is there, by the file's name."""
+    return {name: sha256_of(folder / name) for name in RESULTS if (folder / name).is_file()}
 
 
 def job_folders(sweep: Path) -> list[Path]:

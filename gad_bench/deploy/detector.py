@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread
 from gad_bench.data.images import decode_image
-from gad_bench.deploy.format import decode, read_folder, weights_beside
+from gad_bench.deploy.decoding import check_facts, decode
+from gad_bench.deploy.format import FACTS, read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Encoder, Pixels, Runtime, Work
@@ -133,7 +135,11 @@ class SavedDetector:
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, not {batch_size}")
         facts, arrays = read_folder(path)
-        scorer: Scorer = decode(facts["scorer"], arrays, trust)
+        try:
+            check_facts(facts)
+            scorer: Scorer = decode(facts["scorer"], arrays, trust, Scorer, "scorer")
+        except UserError as error:
+            raise UserError(f"{path / FACTS}: {error}") from error
         named = weights or weights_beside(path)
         if named is not None:
             scorer = replace(scorer, backbone=_with_weights(scorer.backbone, named))
@@ -171,8 +177,10 @@ class SavedDetector:
                 raising the first one's error.
 
         Raises:
-            UserError: an image cannot be read, or is no such array.
+            UserError: an image cannot be read or is no such array, or the threshold is NaN.
         """
+        if threshold is not None and math.isnan(threshold):
+            raise UserError("threshold=nan is no number: leave it out for the detector's own")
         several = _as_list(images)
         names = [_name(number, image) for number, image in enumerate(several)]
         reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)
@@ -215,6 +223,11 @@ class SavedDetector:
     def _check(self, saved: Mapping[str, Any], folder: Path) -> None:
         """Compare the facts that change a feature with those of the run that fitted."""
         scorer = self.scorer
+        blocks = [*scorer.model.blocks, *getattr(scorer.localisation, "blocks", ())]
+        if max(blocks) >= scorer.backbone.block_count():
+            raise UserError(
+                f"{folder} scores block {max(blocks)}, which the backbone does not have"
+            )
         own = {"reading": READING, **dict(scorer.backbone.facts())}
         for key, value in {"reading": saved["reading"], **saved["backbone"]}.items():
             if own.get(key) != value:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.process import Stopwatch
-from gad_bench.config import build, check
+from gad_bench.base.references import escaped
+from gad_bench.base.stored_config import read_stored_mapping
+from gad_bench.config import build, check, require_known_classes
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
@@ -39,21 +41,28 @@ FITTED = (
 DETECTOR_KEY, DETECTOR_CATEGORY = "detector_key", "detector_category"
 
 
-def adopt(config: DictConfig, folder: Path) -> DictConfig:
-    """Return a config whose groups are those that a saved detector was fitted with."""
-    saved = cast("DictConfig", OmegaConf.load(folder / CONFIG))
-    own = {str(key): value for key, value in config.items() if key not in FITTED}
-    return OmegaConf.create(own | {key: saved[key] for key in FITTED if key in saved})
+def adopt(config: DictConfig, folder: Path, trust: Sequence[str] = ()) -> DictConfig:
+    """Return a config whose groups are those that a saved detector was fitted with.
+
+    Raises:
+        UserError: the detector's config is missing, damaged, or names a class that is not trusted.
+    """
+    saved = read_stored_mapping(folder / CONFIG)
+    fitted = {key: saved[key] for key in FITTED if key in saved}
+    require_known_classes(fitted, str(folder / CONFIG), trust)
+    own = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+    others = {key: value for key, value in own.items() if key not in FITTED}
+    return OmegaConf.create(escaped(others | fitted))
 
 
 def evaluate_detector(
-    detector: SavedDetector, folder: Path, config: DictConfig, output: Path, images: str
+    detector: SavedDetector, adopted: DictConfig, config: DictConfig, output: Path, images: str
 ) -> float:
     """Score a category's images, leave the files of a run and record them as one.
 
     Args:
         detector: loaded from the folder.
-        folder: its folder.
+        adopted: the config as `adopt` returns it, which is recorded.
         config: its category, data set, tracking and the values beside them count.
         output: the folder for the files.
         images: "test", or "all": the training images of the category, too.
@@ -72,7 +81,7 @@ def evaluate_detector(
     if images == "test":
         catalog = catalog[catalog["split"] == "test"].reset_index(drop=True)
     about = dict(detector.about) | {"dataset": dataset.name, "category": config.category}
-    config = adopt(config, folder)
+    config = adopted
     description = _describe(detector, config, about)
     with tracker.run(description) as tracked:
         watch.lap("images")

@@ -7,17 +7,15 @@ SHA256SUMS             of those three, as `sha256sum -c` reads them
 weights.*              optional: the backbone's weights, in place of those it refers to
 
 In the JSON a dataclass is {"class": its name, its fields}, an array a name in the file of arrays, a
-mapping {"map": [[key, value], ...]}, so that keys keep their type. When read, a class is looked up
-only in this package and in modules that the reader names, and only a dataclass is built: no pickle.
+mapping {"map": [[key, value], ...]}, so that keys keep their type. No pickle. `decoding` reads it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.files import sha256_of, whole_folder
 
 FACTS, ARRAYS, CONFIG, SUMS = "detector.json", "arrays.safetensors", "config.yaml", "SHA256SUMS"
+SUMMED = (FACTS, ARRAYS, CONFIG)
 CLASS, ARRAY, MAP = "class", "array", "map"
 OWN = "gad_bench"
 PLAIN = (str, bool, int, type(None))
@@ -69,8 +68,7 @@ def write_folder(
         (temporary / FACTS).write_text(text + "\n", encoding="utf-8")
         (temporary / CONFIG).write_text(config, encoding="utf-8")
         save_file(dict(arrays), temporary / ARRAYS)
-        names = (FACTS, ARRAYS, CONFIG)
-        sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in names]
+        sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in SUMMED]
         (temporary / SUMS).write_text("".join(sums), encoding="utf-8")
 
 
@@ -85,12 +83,30 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     if not (folder / FACTS).is_file():
         raise UserError(f"{folder} holds no detector (no {FACTS}): write one with save=FOLDER")
     _check_sums(folder)
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    if facts.pop("format") != FORMAT:
+    facts = _read_json(folder / FACTS)
+    if facts.pop("format", None) != FORMAT:
         raise UserError(
             f"{folder} was written by another version of gad_bench: fit and save it again"
         )
-    return facts, load_file(folder / ARRAYS)
+    try:
+        return facts, load_file(folder / ARRAYS)
+    except Exception as error:  # safetensors' own, and NumPy's of types that it does not know
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder / ARRAYS} is damaged ({reason}): copy it again") from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is no number")
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        facts = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}): copy it again") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"{path} is damaged (it is no JSON object): copy it again")
+    return facts
 
 
 def weights_beside(folder: Path) -> Path | None:
@@ -100,13 +116,22 @@ def weights_beside(folder: Path) -> Path | None:
 
 def _check_sums(folder: Path) -> None:
     try:
+        _require_file(folder / SUMS)
         lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
         sums = {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
-        damaged = [name for name in (FACTS, ARRAYS) if sums.get(name) != sha256_of(folder / name)]
+        for name in SUMMED:
+            _require_file(folder / name)
+        damaged = [name for name in SUMMED if sums.get(name) != sha256_of(folder / name)]
     except (OSError, ValueError) as error:
         raise UserError(f"{folder} is damaged ({error}): copy it again") from error
     if damaged:
         raise UserError(f"{folder / damaged[0]} is damaged, its checksum differs: copy it again")
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what is missing, or would never end to be read."""
+    if not path.is_file():
+        raise UserError(f"{path.name} is missing")
 
 
 def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any fitted object
@@ -124,7 +149,7 @@ def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any
         arrays[place] = np.ascontiguousarray(value)
         return {ARRAY: place}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {CLASS: _class_name(type(value))} | {
+        return {CLASS: class_name(type(value))} | {
             field.name: encode(getattr(value, field.name), f"{place}.{field.name}", arrays)
             for field in dataclasses.fields(value)
         }
@@ -134,33 +159,6 @@ def encode(value: Any, place: str, arrays: Arrays) -> Any:  # noqa: ANN401 - any
     if isinstance(value, list | tuple):
         return [encode(own, f"{place}.{number}", arrays) for number, own in enumerate(value)]
     return _plain(value, place)
-
-
-def decode(node: Any, arrays: Mapping[str, NDArray[Any]], trusted: Sequence[str] = ()) -> Any:  # noqa: ANN401
-    """Return the value that `encode` was given.
-
-    Args:
-        node: as `encode` returned it.
-        arrays: as it filled them.
-        trusted: modules and packages, besides this one, whose dataclasses may be built.
-
-    Raises:
-        UserError: a class is unknown or not to be trusted, or the node is damaged.
-    """
-    if isinstance(node, list):
-        return [decode(own, arrays, trusted) for own in node]
-    if not isinstance(node, dict):
-        return node
-    if ARRAY in node:
-        return arrays[node[ARRAY]]
-    if MAP in node:
-        return {key: decode(own, arrays, trusted) for key, own in node[MAP]}
-    fields = {name: decode(own, arrays, trusted) for name, own in node.items() if name != CLASS}
-    name = str(node.get(CLASS))
-    try:
-        return _dataclass(name, trusted)(**fields)
-    except TypeError as error:
-        raise UserError(f"the file was written by another version of {name}: {error}") from error
 
 
 def _plain(value: Any, place: str) -> Any:  # noqa: ANN401
@@ -177,21 +175,6 @@ def _key(key: Any) -> str | int:  # noqa: ANN401
     return int(key) if isinstance(key, int | np.integer) else str(key)
 
 
-def _class_name(kind: type) -> str:
+def class_name(kind: type) -> str:
+    """Return the name that stands for a class in the JSON."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _dataclass(name: str, trusted: Sequence[str]) -> Any:  # noqa: ANN401 - a class by its name
-    module, _, attribute = name.rpartition(".")
-    if not any(module == own or module.startswith(f"{own}.") for own in (OWN, *trusted)):
-        raise UserError(
-            f"the file names the class {name}, which is not of {OWN}: if you trust it, "
-            f"say trust=[{module.partition('.')[0]}]"
-        )
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"the file names the class {name}, which there is not here") from error
-    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise UserError(f"the file names {name}, which is no dataclass")
-    return found

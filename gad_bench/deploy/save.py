@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.base.errors import UserError
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import Scorer
-from gad_bench.deploy.format import Arrays, encode, require_new, write_folder
+from gad_bench.deploy.format import FACTS, Arrays, encode, read_folder, require_new, write_folder
 from gad_bench.deploy.rule import decision_rule
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
@@ -23,6 +23,7 @@ from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
+from gad_bench.tracking import KEY
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,27 @@ def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split
         raise UserError("detector=isolation_forest cannot be saved without pickle: choose another")
     if config.resume:
         raise UserError("save and resume=true exclude one another: what is restored is not fitted")
-    require_new(save_folder(config))
+    folder = save_folder(config)
+    if not (folder / FACTS).is_file():
+        require_new(folder)
+
+
+def is_saved(config: DictConfig, key: str) -> bool:
+    """Tell whether the folder that `save` names holds the detector of a run of the same key.
+
+    A run that was killed, or not recorded, after it had saved its detector goes on by that.
+
+    Raises:
+        UserError: it holds another detector, or a damaged one.
+    """
+    folder = save_folder(config)
+    if not folder.exists():
+        return False
+    facts, _ = read_folder(folder)
+    about = facts.get("about")
+    if not isinstance(about, dict) or about.get(KEY) != key:
+        raise UserError(f"save={folder} holds another run's detector: name a new folder")
+    return True
 
 
 def save_folder(config: DictConfig) -> Path:
@@ -82,6 +103,10 @@ def save_detector(
     Raises:
         UserError: a part cannot be written as arrays, or the folder is there already.
     """
+    folder = save_folder(config)
+    if is_saved(config, about[KEY]):
+        log.info("%s holds this run's detector already, and stays as it is", folder)
+        return folder
     rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out, parts.metrics)
     log.info("%s", rule.told)
     scorer = Scorer(
@@ -97,7 +122,6 @@ def save_detector(
         "features": source.facts(),
         "scorer": encode(scorer, "scorer", arrays),
     }
-    folder = save_folder(config)
     write_folder(folder, facts, arrays, OmegaConf.to_yaml(config, resolve=True))
     return folder
 

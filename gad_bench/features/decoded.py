@@ -6,19 +6,25 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from gad_bench.base.files import whole_file
+from gad_bench.base.files import TEMPORARY, whole_file
 from gad_bench.features.interface import Pixels
 
 log = logging.getLogger(__name__)
 
-FOLDER = "images-v1"
-CHECKSUM = hashlib.sha256().digest_size  # bytes at a file's start, over the pixels that follow
+VERSION = 2  # raise it when a file's meaning changes: what older versions wrote is not read
+FOLDER = f"images-v{VERSION}"
+CHECKSUM = hashlib.sha256().digest_size  # bytes at a file's start, over all that follows
+
+_FOLDER_NAME = re.compile(r"images-v(\d+)")
+_SIZE_NAME, _PART_NAME = re.compile(r"[a-z0-9-]+-\d+"), re.compile(r"[0-9a-f]{2}")
+_IMAGE_NAME = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class DecodedImages:
 
     To decode a large PNG can take longer than a small network on a CPU, or any on a GPU. A file is
     named by the digest of the image file, so that equal images share one, whatever the data set.
+    It holds a checksum, a line that says whose pixels follow (of which image, read how, of which
+    size), and the pixels: one that is put in another's place is noticed.
     """
 
     cache_dir: Path
@@ -65,17 +73,36 @@ class DecodedImages:
 
 
 def is_intact(path: Path) -> bool:
-    """Tell whether a kept image can be read and its pixels are those that it says."""
+    """Tell whether a kept image can be read, is as it was written, and is what its place says."""
     try:
-        return _checked(path.read_bytes()) is not None
+        return _checked(path) is not None
     except OSError:
         return False
+
+
+def holds_images(folder: Path) -> bool:
+    """Tell whether all that lies in a folder of one size is what `DecodedImages` puts there."""
+    return bool(_SIZE_NAME.fullmatch(folder.name)) and all(
+        _PART_NAME.fullmatch(part.name) and all(map(_is_image_name, part.iterdir()))
+        for part in folder.iterdir()
+    )
+
+
+def older_folders(cache_dir: Path) -> list[Path]:
+    """Return the folders of images that older versions of gad_bench left, and nothing else in."""
+    matches = ((_FOLDER_NAME.fullmatch(path.name), path) for path in sorted(cache_dir.glob("*")))
+    older = [path for match, path in matches if match and int(match[1]) < VERSION]
+    return [path for path in older if path.is_dir() and all(map(holds_images, path.iterdir()))]
+
+
+def _is_image_name(path: Path) -> bool:
+    return bool(_IMAGE_NAME.fullmatch(path.name)) or path.name.startswith(TEMPORARY)
 
 
 def _load(path: Path, size: int) -> Pixels | None:
     """Return a kept image; None where there is none, or one that is damaged, which is told."""
     try:
-        pixels = _checked(path.read_bytes())
+        pixels = _checked(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:  # on a bad part of the disk
@@ -86,16 +113,23 @@ def _load(path: Path, size: int) -> Pixels | None:
     return np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
 
 
-def _checked(content: bytes) -> memoryview | None:
-    """Return the pixels, if their checksum is the one before them."""
-    pixels = memoryview(content)[CHECKSUM:]
-    return pixels if content[:CHECKSUM] == hashlib.sha256(pixels).digest() else None
+def _checked(path: Path) -> memoryview | None:
+    """Return a file's pixels, if its checksum is right and they are those of its place."""
+    content, label = path.read_bytes(), _label(path)
+    rest = memoryview(content)[CHECKSUM:]
+    is_right = content[:CHECKSUM] == hashlib.sha256(rest).digest()
+    return rest[len(label) :] if is_right and rest[: len(label)] == label else None
+
+
+def _label(path: Path) -> bytes:
+    """Return what a file says of its pixels: how they were read, of which size, of which image."""
+    return f"{path.parents[1].name}/{path.name}\n".encode()
 
 
 def _keep(path: Path, pixels: Pixels) -> None:
     try:
         with whole_file(path) as draft:
-            content = pixels.tobytes()
+            content = _label(path) + pixels.tobytes()
             draft.write_bytes(hashlib.sha256(content).digest() + content)
     except FileNotFoundError:  # the folder was pruned meanwhile
         return

@@ -26,8 +26,9 @@ VERSION = 1  # raise it when a file's meaning changes: what older versions wrote
 LAYOUT = f"features-v{VERSION}"
 ABOUT = ("dataset", "category", "backbone")  # what an extraction tells people of itself
 
-_LAYOUT_NAME = re.compile(r"features(?:-v(\d+))?")
+_LAYOUT_NAME = re.compile(r"features-v(\d+)")
 _KEY = re.compile(r"[0-9a-f]{64}")
+_LOCK_NAME = re.compile(r"[0-9a-f]{64}\.to-block-\d+\.lock")
 _DEPTH_NAME = re.compile(r"to-block-(\d+)")
 
 
@@ -78,9 +79,21 @@ def extractions(entry: Path) -> list[StoredExtraction]:
 
 
 def older_layouts(cache_dir: Path) -> list[Path]:
-    """Return the stores that older versions of gad_bench left, which this one does not read."""
+    """Return the stores that older versions of gad_bench left, which this one does not read.
+
+    A folder of such a name that holds anything else is the user's own.
+    """
     matches = ((_LAYOUT_NAME.fullmatch(path.name), path) for path in sorted(cache_dir.glob("*")))
-    return [path for match, path in matches if match and int(match[1] or 0) < VERSION]
+    older = [path for match, path in matches if match and int(match[1]) < VERSION]
+    return [path for path in older if path.is_dir() and all(map(_is_own, path.iterdir()))]
+
+
+def _is_own(path: Path) -> bool:
+    """Tell a store's entry, named by the digest of its recipe, or a lock or a draft beside it."""
+    if _LOCK_NAME.fullmatch(path.name) or path.name.startswith(TEMPORARY):
+        return True
+    recipe = path / "recipe.json"
+    return recipe.is_file() and sha256_of(recipe) == path.name
 
 
 Features = NDArray[np.float32]

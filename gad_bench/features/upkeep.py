@@ -31,6 +31,14 @@ from gad_bench.features.shards import (
 )
 
 LEFT_FOR_GOOD = 86_400  # seconds: whoever writes a file takes less
+DRAFTS = [
+    f"{folder}/{TEMPORARY}*"
+    for folder in (
+        *(LAYOUT, f"{LAYOUT}/[0-9a-f]*", f"{LAYOUT}/[0-9a-f]*/to-block-*"),
+        *(fingerprint.FOLDER, decoded.FOLDER, f"{decoded.FOLDER}/*-[0-9]*/??"),
+    )
+]
+"""Where what is not finished yet lies, or what is being removed."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,9 @@ def kept_images(cache_dir: Path) -> list[KeptImages]:
     """Return the decoded images, by input size."""
     found = []
     for folder in sorted((cache_dir / decoded.FOLDER).glob("[!.]*")):
-        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
+            if not decoded.holds_images(folder):  # the user's own
+                continue
             images, used = sum(1 for _ in folder.glob("*/[!.]*")), folder.stat().st_mtime
             found.append(KeptImages(folder, images, size_of(folder), used))
     return found
@@ -201,13 +211,9 @@ def remove(extraction: StoredExtraction) -> bool:
 
 def leftovers(cache_dir: Path) -> list[Path]:
     """Return the stores of older versions, and what killed processes left a day ago or more."""
-    found = older_layouts(cache_dir)
-    for name in (LAYOUT, fingerprint.FOLDER, decoded.FOLDER):
-        for place, folders, files in os.walk(cache_dir / name):
-            left = [Path(place, own) for own in (*folders, *files) if own.startswith(TEMPORARY)]
-            folders[:] = [own for own in folders if not own.startswith(TEMPORARY)]
-            found += [path for path in left if _is_left_for_good(path)]
-    return found
+    drafts = [path for pattern in DRAFTS for path in sorted(cache_dir.glob(pattern))]
+    left = [path for path in drafts if _is_left_for_good(path)]
+    return [*older_layouts(cache_dir), *decoded.older_folders(cache_dir), *left]
 
 
 def size_of(folder: Path) -> int:

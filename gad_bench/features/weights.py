@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HUB_FILE = "model.safetensors"
 CONNECT_SECONDS = 10
+NAMED_CODE = "GLOBAL"  # in what PyTorch says of a file that names a function or a class
 
 
 def local_file(path: str) -> Path:
@@ -98,19 +99,21 @@ def _read(file: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         if file.suffix == ".safetensors":
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{file} would run code when read, and is refused: give a plain state dict "
-            "(torch.save(model.state_dict(), ...)) or a .safetensors file"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{file} is no readable checkpoint: {_first_line(error)}") from error
+    except Exception as error:  # PyTorch's reader raises whatever a damaged file leads it to
+        if isinstance(error, pickle.UnpicklingError) and NAMED_CODE in str(error):
+            raise UserError(
+                f"{file} would run code when read, and is refused: give a plain state dict "
+                "(torch.save(model.state_dict(), ...)) or a .safetensors file"
+            ) from error
+        says_why = isinstance(error, SafetensorError | RuntimeError | EOFError | OSError)
+        reason = _first_line(error) if says_why else "it is no file of PyTorch's"
+        raise UserError(f"{file} is no readable checkpoint: {reason}") from error
 
 
 def _all_tensors(content: dict[Any, Any]) -> bool:
     from torch import Tensor
 
-    return all(isinstance(value, Tensor) for value in content.values())
+    return all(isinstance(key, str) and isinstance(content[key], Tensor) for key in content)
 
 
 @lru_cache

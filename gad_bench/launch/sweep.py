@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -29,8 +30,9 @@ from gad_bench.base.run_folder import (
     read_metrics,
     state_of,
 )
-from gad_bench.config import build
-from gad_bench.tracking import SweepSummary, Tracker
+from gad_bench.base.stored_config import read_stored
+from gad_bench.config import build, override
+from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ EXTRAS = {
     "hydra_submitit_launcher": "slurm",
 }
 """Plugins by package, and the extra of gad-bench that installs each."""
-UNRESOLVED = "UserError raised while resolving interpolation: "  # OmegaConf's own words
+CATEGORY, EVERY = "category", "*"  # in an experiment's hydra.sweeper.params: all of the data set
 
 
 @dataclass(frozen=True)
@@ -134,22 +136,53 @@ _started: Sweep | None = None
 
 
 class SweepCallback(Callback):
-    """Hydra's hook at a sweep's start."""
+    """Hydra's hooks before a run or a sweep writes anything."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        """Refuse what must not be written with the config."""
+        with _told():
+            refuse_passwords(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
         """Open the run that the jobs' runs nest under."""
         global _started  # noqa: PLW0603 - Hydra makes and keeps the callback itself
         name = str(config.hydra.sweep.dir)
-        try:
+        with _told():
+            refuse_passwords(config)
+            title = " ".join(config.hydra.overrides.task) or "sweep"
             require_launcher(config.hydra.launcher._target_)
-            _resolve_choices(config)
+            list_choices(config)
             tracker: Tracker = build(config.tracking)
-            tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
-        except (UserError, OmegaConfBaseException) as error:  # Hydra swallows what is raised here
-            reason = str(error).partition("\n")[0].removeprefix(UNRESOLVED)
-            print(f"error: {reason}", file=sys.stderr)
-            raise SystemExit(2) from None
+            tracker.open_sweep(name, title)
         _started = Sweep(name, Path(name).absolute(), tracker)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """End the process with a line where something is refused: Hydra swallows what a hook raises."""
+    try:
+        yield
+    except (UserError, OmegaConfBaseException) as error:
+        reason = str(error).partition("\n")[0]
+        print(f"error: {reason}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def refuse_passwords(config: DictConfig) -> None:
+    """Refuse passwords in the tracking store's address, and in those that a sweep goes through.
+
+    Raises:
+        UserError: there is one.
+    """
+    task: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    for line in task:
+        if str(line).lstrip("+~").startswith("tracking"):
+            refuse_password(str(line))
+    for address in (
+        config.tracking.get("uri"),
+        *(config.hydra.sweeper.get("params") or {}).values(),
+    ):
+        refuse_password(str(address))
 
 
 def require_launcher(target: str) -> None:
@@ -178,12 +211,26 @@ def require_launcher(target: str) -> None:
         )
 
 
-def _resolve_choices(config: DictConfig) -> None:
-    """Let `multirun.yaml` name the categories, whatever becomes of the data set."""
-    sweeper = config.hydra.sweeper
-    if sweeper.get("params"):
-        with flag_override(config.hydra, "readonly", False):
-            sweeper.params = OmegaConf.to_container(sweeper.params, resolve=True)
+def list_choices(config: DictConfig) -> None:
+    """Let `multirun.yaml` name what is swept, the categories too, whatever becomes of the data set.
+
+    The categories' names come from the disk: they go among the overrides, which Hydra hands on as
+    they are, for what stands in `hydra.sweeper.params` it resolves.
+
+    Raises:
+        UserError: the data set isn't where it should be.
+    """
+    sweeper, overrides = config.hydra.sweeper, config.hydra.overrides
+    if not sweeper.get("params"):
+        return
+    choices: Any = OmegaConf.to_container(sweeper.params, resolve=True)
+    task: Any = OmegaConf.to_container(overrides.task, resolve=False)
+    if choices.get(CATEGORY) == EVERY:
+        del choices[CATEGORY]
+        if not any(line.startswith(f"{CATEGORY}=") for line in task):
+            task.insert(0, override(CATEGORY, *build(config.dataset).category_names()))
+    with flag_override(config.hydra, "readonly", False):
+        sweeper.params, overrides.task = choices, task
 
 
 def forget_sweep() -> None:
@@ -205,7 +252,7 @@ def sweep_name() -> str | None:
 
 def _job(folder: Path, state: State) -> dict[str, Any]:
     """Return a job's row of the summary."""
-    overrides = OmegaConf.load(folder / ".hydra" / "overrides.yaml")
+    overrides = read_stored(folder / ".hydra" / "overrides.yaml") or []
     row = {"job": folder.name, "outcome": state, "overrides": " ".join(map(str, overrides))}
     if state == "failed":
         return row | {"error": read_failure(folder)["error"]}

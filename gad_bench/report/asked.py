@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -12,16 +12,24 @@ from typing import Any, cast
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from gad_bench.base.command import one_line
+from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
-from gad_bench.config import register
+from gad_bench.base.references import has_reference, unescaped
+from gad_bench.base.stored_config import read_stored
+from gad_bench.config import no_resolvers, register
 from gad_bench.report.frame import run_keys
 
 log = logging.getLogger(__name__)
 
 SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 PLAIN = ("category", "fold.index")  # what changes no other key
+UNTOLD = (UserError, HydraException, OmegaConfBaseException, KeyError, TypeError, AttributeError)
+"""What a damaged or hostile file ends in: its sweep is told without the jobs that never started."""
 
 Job = tuple[str, ...]
 
@@ -34,17 +42,17 @@ def asked_jobs(multirun: Path) -> list[Job]:
     Args:
         multirun: the sweep's `multirun.yaml`.
     """
-    register()
-    config = _load(multirun)
-    if config.hydra.sweeper._target_ != SWEEPER:
-        return []
     try:
-        params = dict((config.hydra.sweeper.params or {}).items())
-    except Exception as error:
-        log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
+        hydra = read_stored(multirun)["hydra"]
+        if hydra["sweeper"]["_target_"] != SWEEPER:
+            return []
+        params = (hydra["sweeper"].get("params") or {}).items()
+        parsed = _parse(
+            [*(_line(key, value) for key, value in params), *hydra["overrides"]["task"]]
+        )
+    except UNTOLD as error:
+        log.warning("%s: what the sweep asked for cannot be told: %s", multirun, one_line(error))
         return []
-    lines = [f"{key}={value}" for key, value in params.items()]
-    parsed = _parse([*lines, *config.hydra.overrides.task])
     return list(product(*{one.get_key_element(): _choices(one) for one in parsed}.values()))
 
 
@@ -52,25 +60,36 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
     """Yield the keys of jobs that never started, as their config would have had them."""
     if not jobs:
         return
-    search = _search_path(_load(multirun))
+    register()
+    search = _search_path(read_stored(multirun))
 
     @cache
     def compose_once(overrides: Job) -> dict[str, str]:
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        with no_resolvers(), initialize_config_dir(str(config_folder()), version_base="1.3"):
             config = compose("config", [*overrides, *search], return_hydra_config=True)
         choices = dict(config.hydra.runtime.choices)
         return run_keys(_without_hydra(config), choices)
 
     for job in jobs:
         parsed = _parse(job)
-        plain = {one.key_or_group: _text(one) for one in parsed if one.key_or_group in PLAIN}
+        plain = {
+            one.key_or_group: unescaped(_text(one)) for one in parsed if one.key_or_group in PLAIN
+        }
         rest = tuple(one.input_line for one in parsed if one.key_or_group not in PLAIN)
-        keys = compose_once(rest) | plain
+        try:
+            keys = compose_once(rest) | plain
+        except UNTOLD as error:
+            log.warning("%s: job %s cannot be told: %s", multirun, " ".join(job), one_line(error))
+            continue
         yield keys | {"fold": keys.get("fold.index", keys["fold"])}
 
 
-def _load(multirun: Path) -> DictConfig:
-    return cast("DictConfig", OmegaConf.load(multirun))
+def _line(key: str, value: object) -> str:
+    """Return the override that an entry of `hydra.sweeper.params` stands for."""
+    text = str(value)
+    if has_reference(text):
+        raise UserError(f"{key} refers to {text}, which is not followed in a file")
+    return f"{key}={unescaped(text)}"
 
 
 def _without_hydra(config: DictConfig) -> dict[str, Any]:
@@ -96,8 +115,8 @@ def _text(override: Override) -> str:
     return value.text if isinstance(value, QuotedString) else str(value)
 
 
-def _search_path(config: DictConfig) -> list[str]:
+def _search_path(config: Mapping[str, Any]) -> list[str]:
     """Return the override that adds the user's own --config-dir."""
-    sources = config.hydra.runtime.config_sources
-    own = [f"file://{source.path}" for source in sources if source.provider == "command-line"]
+    sources = config["hydra"]["runtime"]["config_sources"]
+    own = [f"file://{one['path']}" for one in sources if one["provider"] == "command-line"]
     return [f"hydra.searchpath=[{','.join(own)}]"] if own else []

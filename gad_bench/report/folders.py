@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.references import unescaped
 from gad_bench.base.run_folder import FAILURE, METRICS, state_of
+from gad_bench.base.stored_config import read_stored
 from gad_bench.report.asked import asked_jobs, composed_keys
 from gad_bench.report.frame import Run, Status, run_keys
 
@@ -76,16 +75,17 @@ def _order(output: Path) -> tuple[str, int, str]:
 def _overrides(output: Path) -> Overrides:
     path = output / ".hydra" / "overrides.yaml"
     with _damage_in_one_line(path):
-        return frozenset(map(str, _load(path) or []))
+        return frozenset(map(str, read_stored(path) or []))
 
 
 def _read_run(output: Path) -> Run:
     with _damage_in_one_line(output / ".hydra"):
-        config = _load(output / ".hydra" / "config.yaml")
-        choices = _load(output / ".hydra" / "hydra.yaml")
+        config = read_stored(output / ".hydra" / "config.yaml")
+        choices = read_stored(output / ".hydra" / "hydra.yaml")
         if "category" not in config:
             raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
         keys = run_keys(config, choices["hydra"]["runtime"]["choices"])
+        keys["category"] = unescaped(keys["category"])
     run = partial(Run, keys=keys, place=str(output))
     state = state_of(output)
     if state == "unfinished":
@@ -118,7 +118,9 @@ def _metrics(path: Path) -> dict[str, float]:
 def _never_started(sweep: Path, started: set[Overrides]) -> Iterator[Run]:
     path = sweep / SWEEP_FILE
     with _damage_in_one_line(path):
-        _text(path)
+        read_stored(path)["hydra"]["sweeper"][
+            "_target_"
+        ]  # `asked_jobs` passes over what is damaged
         absent = [job for job in asked_jobs(path) if frozenset(job) not in started]
         for keys in composed_keys(path, absent):
             yield Run(keys=keys, status=Status.MISSING, place=str(sweep), reason="never started")
@@ -142,8 +144,3 @@ def _text(path: Path) -> str:
     if not path.is_file():  # a pipe or a device would be read for ever
         raise FileNotFoundError(f"{path} is no regular file")
     return path.read_text(encoding="utf-8")
-
-
-def _load(path: Path) -> Any:  # noqa: ANN401 - any YAML
-    """Read YAML by libyaml where it is there, which takes a tenth of the time."""
-    return yaml.load(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

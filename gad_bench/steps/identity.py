@@ -17,13 +17,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import json_digest
 from gad_bench.config import TARGET, leaves
+from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.data.split import Fold, Split
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.parts import Parts
-from gad_bench.tracking import KEY, Description
+from gad_bench.tracking import FILES, KEY, Description
 
 PACKAGES = (
     "gad_bench",
@@ -42,6 +44,7 @@ CHOICES = (
 )
 FURTHER = ("reduction", "combination", "augmentation", "computation")
 USUAL = ("none", "mean", "sound")
+ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
 def describe(
@@ -51,9 +54,19 @@ def describe(
     return Description(
         name=run_name(tags),
         params=flatten(config),
-        tags={**tags, **versions(), KEY: key},
+        tags={**tags, **versions(), KEY: key, FILES: files_left(config)},
         sweep=sweep,
     )
+
+
+def files_left(config: DictConfig) -> str:
+    """Return the kinds of files that a run leaves: results, figures, and by which explanation."""
+    if not config.figures:
+        return "results"
+    explanation = OmegaConf.to_container(config.explanation, resolve=True)
+    is_none = explanation == {TARGET: f"{NoExplanation.__module__}.{NoExplanation.__qualname__}"}
+    further = "" if is_none else f" explanation:{json_digest(explanation)[:12]}"
+    return f"results figures{further}"
 
 
 def run_name(tags: Mapping[str, str]) -> str:
@@ -136,7 +149,7 @@ def result_key(
     """
     category = parts.dataset.facts(config.category)
     facts = {
-        "version": version("gad_bench"),
+        "versions": used_versions(source.facts(), parts),
         "features": source.facts(),
         "blocks": source.wanted_blocks(),
         "images": list(images.digests),
@@ -174,6 +187,25 @@ def _without_defaults(node: Any) -> Any:  # noqa: ANN401 - any YAML
         for key, value in node.items()
         if key not in defaults or defaults[key] != value
     }
+
+
+def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
+    """Return the versions of the packages that a run's numbers come from.
+
+    Args:
+        features: the facts of their source.
+        parts: the run's.
+    """
+    is_timm = features["backbone"].get("architecture", "").startswith("timm/")
+    is_augmented = not isinstance(parts.augmentation, NoAugmentation)
+    used = {
+        **dict.fromkeys(ALWAYS_USED, True),
+        "timm": is_timm,
+        "kornia": is_augmented,
+        "openvino": features["runtime"].get("runtime") == "openvino",
+    }
+    known = versions()
+    return {name: known.get(f"version.{name}", "") for name, is_used in used.items() if is_used}
 
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:

@@ -12,7 +12,7 @@ from saved import DEMO, Saved
 
 from gad_bench import Detector
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.format import ARRAYS, FACTS, SUMS
+from gad_bench.deploy.format import ARRAYS, CONFIG, FACTS, SUMS
 
 SETTINGS = [
     ["combination=standardised_mean", "reduction=npca", "reduction.threshold=0.5"],
@@ -92,7 +92,7 @@ def test_an_unreadable_image_is_named(saved: Saved, tmp_path: Path) -> None:
     assert found.scores == pytest.approx(saved.scores["score"][:1])
 
 
-@pytest.mark.parametrize("name", [FACTS, ARRAYS])
+@pytest.mark.parametrize("name", [FACTS, ARRAYS, CONFIG])
 def test_a_damaged_file_is_noticed(copy: Path, name: str) -> None:
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -101,7 +101,7 @@ def test_a_damaged_file_is_noticed(copy: Path, name: str) -> None:
         Detector.load(copy)
 
 
-@pytest.mark.parametrize("name", [FACTS, ARRAYS, SUMS])
+@pytest.mark.parametrize("name", [FACTS, ARRAYS, CONFIG, SUMS])
 def test_a_missing_file_is_noticed(copy: Path, name: str) -> None:
     (copy / name).unlink()
     with pytest.raises(UserError, match=r"damaged|holds no detector"):
@@ -173,6 +173,6 @@ def test_importing_the_package_imports_nothing_heavy(saved: Saved) -> None:
 def _sums(folder: Path) -> str:
     import hashlib
 
-    names = (FACTS, ARRAYS)
+    names = (FACTS, ARRAYS, CONFIG)
     digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from saved import DEMO, Saved
 from sklearn.metrics import roc_auc_score
+
+from gad_bench.base.files import sha256_of
 
 DATA = [*DEMO[1:], "dataset=demo"]
 FILES = {"metrics.json", "scores.csv", "config.yaml", "contact_sheet.png", "curves.png"}
@@ -84,3 +91,73 @@ def test_a_mistake_ends_in_one_line(saved: Saved, arguments: list[str], message:
 def _defects(saved: Saved, output: str) -> set[str]:
     table = pd.read_csv(Path(saved.work) / output / "scores.csv")
     return set(table["defect"]) - {"good"}
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+@pytest.fixture
+def edited(saved: Saved, tmp_path: Path) -> Callable[[Callable[[str], str]], Path]:
+    """A copy of the detector with another config.yaml, its checksum made right."""
+
+    def edit(change: Callable[[str], str]) -> Path:
+        folder = tmp_path / "edited"
+        shutil.copytree(saved.folder, folder)
+        before = sha256_of(folder / "config.yaml")
+        (folder / "config.yaml").write_text(change((folder / "config.yaml").read_text()))
+        sums = (folder / "SHA256SUMS").read_text()
+        after = sha256_of(folder / "config.yaml")
+        (folder / "SHA256SUMS").write_text(sums.replace(before, after))
+        return folder
+
+    return edit
+
+
+def test_a_foreign_config_says_nothing_that_is_followed(
+    saved: Saved, edited: Any, tmp_path: Path
+) -> None:
+    victim, evil = tmp_path / "touched", tmp_path / "evil.pkl"
+    evil.write_bytes(pickle.dumps(Trap(victim)))
+    folder = edited(
+        lambda text: text.replace(
+            "contamination: 0.0",
+            f"contamination: '${{category_names:{{_target_:joblib.load,filename:{evil}}}}}'",
+        ).replace("fold:\n", "fold:\n  note: ${oc.env:HOME}\n")
+    )
+    arguments = ["output=foreign", *DATA, "category=wood", "tracking=none", "figures=false"]
+    saved.command("gad_bench.evaluate", f"detector={folder}", *arguments)
+    recorded = yaml.safe_load((saved.work / "foreign" / "config.yaml").read_text())
+    assert recorded["fold"]["note"] == "${oc.env:HOME}"
+    assert recorded["contamination"].startswith("${category_names:")
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("name", ["joblib.load", "os.system", "gad_bench.base.files.write_text"])
+def test_a_foreign_config_names_no_class_but_ours(saved: Saved, edited: Any, name: str) -> None:
+    folder = edited(lambda text: text.replace("fold:\n", f"fold:\n  inner: {{_target_: {name}}}\n"))
+    errors = refused(saved, folder)
+    assert f"config.yaml: fold.inner._target_ names {name}" in errors
+    saved.command(
+        "gad_bench.evaluate", f"detector={folder}", "output=trusted", *DATA, "category=wood",
+        "tracking=none", "figures=false", f"trust={name.partition('.')[0]}",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "a: [", "\x00", "fold: !!python/name:os.system"])
+def test_a_config_that_is_none_ends_in_one_line(saved: Saved, edited: Any, content: str) -> None:
+    assert "config.yaml cannot be read" in refused(saved, edited(lambda _: content))
+
+
+def refused(saved: Saved, folder: Path) -> str:
+    """Return the only line that evaluating a detector ends in."""
+    arguments = [f"detector={folder}", *DATA, "category=wood", "tracking=none", "figures=false"]
+    _, errors = saved.command("gad_bench.evaluate", *arguments, status=2)
+    (line,) = errors.splitlines()
+    return line

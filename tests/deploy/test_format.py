@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.format import Arrays, decode, encode
+from gad_bench.deploy.decoding import decode
+from gad_bench.deploy.format import Arrays, encode
 from gad_bench.gaussian import Samples
 from gad_bench.gaussian.baselines import (
     IsolationForest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,33 @@ def test_a_flipped_bit_is_told_and_the_image_decoded_again(
     np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
     assert f"{kept_file(images, digest)} is damaged" in caplog.text
     assert is_intact(kept_file(images, digest))
+
+
+def test_an_image_in_anothers_place_is_told_and_decoded_again(
+    image: str, digest: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = image.replace("image.png", "other.png")
+    cv2.imwrite(other, 255 - cv2.imread(image))
+    images.read(image, SIZE, digest)
+    images.read(other, SIZE, file_digest(other))
+    shutil.copyfile(kept_file(images, file_digest(other)), kept_file(images, digest))
+    assert not is_intact(kept_file(images, digest))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    assert f"{kept_file(images, digest)} is damaged" in caplog.text
+    assert is_intact(kept_file(images, digest))
+
+
+@pytest.mark.parametrize(
+    "way", ["opencv-area-1-64", "opencv-bilinear-2-64", "opencv-bilinear-1-32"]
+)
+def test_nor_is_one_served_that_was_read_otherwise(
+    way: str, image: str, digest: str, images: DecodedImages
+) -> None:
+    images.read(image, SIZE, digest)
+    moved = kept_file(images, digest).parents[2] / way / digest[:2] / digest
+    moved.parent.mkdir(parents=True)
+    kept_file(images, digest).rename(moved)
+    assert not is_intact(moved)
 
 
 @pytest.mark.parametrize("length", [0, 10, 32, 1000])

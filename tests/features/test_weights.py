@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -75,7 +76,36 @@ def test_a_truncated_file_is_named(name: str, tmp_path: Path) -> None:
         weights.read_checkpoint(file)
 
 
-@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, torch.ones(2)])
+@pytest.mark.parametrize("seed", range(100))
+def test_any_other_file_ends_in_one_line(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    file = tmp_path / chance.choice(["weights.pth", "weights.pt", "weights.safetensors"])
+    save_file(STATE, file) if file.suffix == ".safetensors" else torch.save(STATE, file)
+    whole = file.read_bytes()
+    changed = bytearray(whole)
+    for _ in range(4):
+        changed[chance.randrange(len(whole))] = chance.randrange(256)
+    words = "".join(chance.choice("abc(}]{.[\n 0123é") for _ in range(chance.randrange(300)))
+    noise, cut = chance.randbytes(chance.randrange(300)), whole[: chance.randrange(len(whole))]
+    file.write_bytes(
+        chance.choice([words.encode(), noise, cut, bytes(changed), b"\x80\x02" + noise])
+    )
+    try:
+        weights.read_checkpoint(file)
+    except UserError as refusal:
+        told = str(refusal)
+        assert file.name in told and "\n" not in told  # noqa: PT018
+
+
+def test_text_is_not_said_to_run_code(tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_text("these are no weights\n")
+    with pytest.raises(
+        UserError, match=r"weights\.pth is no readable checkpoint: it is no file of"
+    ):
+        weights.read_checkpoint(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("content", [{1: torch.ones(2)}, {}, [1, 2], {"epoch": 3}, torch.ones(2)])
 def test_a_file_without_weights_is_named(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(UserError, match=r"weights\.pth holds no weights"):

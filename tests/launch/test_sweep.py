@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
+import pytest
+import yaml
 from mlflow.tracking import MlflowClient
+from PIL import Image
 from program import Outcome, Program
+
+from gad_bench.steps import identity
 
 DEMO = [
     "-m",
@@ -136,7 +145,129 @@ def test_a_changed_image_is_no_finished_job(program: Program, tmp_path: Path) ->
     assert "done already" not in program(*own).output
 
 
+ONE = [*DEMO[1:], "resume=true", "backbone.octaves=1", "backbone.input_size=64"]
+BEFORE = "done already"
+
+
+def the_artifacts(outcome: Outcome) -> Path:
+    (run,) = [run for run in recorded(outcome) if run.info.status == "FINISHED"]
+    return Path(urlsplit(run.info.artifact_uri).path)
+
+
+def test_what_was_recorded_and_is_damaged_is_run_again(program: Program) -> None:
+    first = program(*ONE)
+    metrics = the_artifacts(first) / "metrics.json"
+    metrics.write_text(metrics.read_text().replace('"auroc": 0.', '"auroc": 1.'))
+    again = program(*ONE)
+    assert "metrics.json is missing or damaged: it is run again" in again.output
+    assert BEFORE not in again.output
+    assert again.metrics["auroc"] == first.metrics["auroc"]
+    assert BEFORE in program(*ONE).output
+
+
+def test_figures_that_are_asked_for_later_are_drawn(program: Program) -> None:
+    program(*ONE)
+    drawn = program(*ONE, "figures=true")
+    assert BEFORE not in drawn.output
+    assert (drawn.runs[-1] / "curves.png").exists()
+    assert BEFORE in program(*ONE).output
+    explained = program(*ONE, "figures=true", "explanation=components")
+    assert "without explanation" in explained.output
+    assert (explained.runs[-1] / "explanation.png").exists()
+    again = program(*ONE, "figures=true", "explanation=components")
+    assert BEFORE in again.output
+    assert (again.runs[-1] / "explanation.png").exists()
+
+
+def test_another_version_of_what_makes_the_numbers_is_another_run(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(*ONE, "runtime=openvino")
+    others = {**identity.versions(), "version.timm": "0.0"}  # which the filter bank does not use
+    monkeypatch.setattr(identity, "versions", lambda: others)
+    assert BEFORE in program(*ONE, "runtime=openvino").output
+    monkeypatch.setattr(identity, "versions", lambda: {**others, "version.openvino": "0.0"})
+    assert BEFORE not in program(*ONE, "runtime=openvino").output
+
+
 def test_resuming_without_a_record_is_refused(program: Program) -> None:
     outcome = program(*DEMO[1:], "resume=true", "tracking=none")
     assert outcome.status == 2
     assert "resume=true" in outcome.errors
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+def test_a_categorys_name_is_nothing_but_a_name(program: Program, tmp_path: Path) -> None:
+    """What Hydra, OmegaConf and the shell would read as something else is run on as it stands."""
+    victim, root = tmp_path / "touched", tmp_path / "images"
+    Path("evil.pkl").write_bytes(pickle.dumps(Trap(victim)))
+    names = {
+        "${category_names:{_target_:joblib.load,filename:evil.pkl}}",
+        *("${oc.env:HOME}", "\\${b}", "a,b", "a=b", "it's", 'say "no"', "end\\", "[a", "{c"),
+    }
+    for name in names:
+        draw_category(root / name)
+    outcome = program(
+        *("-m", "experiment=table1", "dataset=folder", f"dataset.root={root}"),
+        *("tracking=none", "covariance=diagonal", "fold=full", "blocks.indices=[0]"),
+        *("backbone=filterbank", "backbone.octaves=1", "backbone.input_size=64"),
+    )
+    assert outcome.status == 0, outcome.errors
+    configs = [yaml.safe_load((run / "config.yaml").read_text()) for run in outcome.runs]
+    assert {config["category"] for config in configs} == names
+    assert not victim.exists()
+    report = (the_sweep(outcome) / "summary" / "report.html").read_text()
+    assert all(name in html.unescape(report) for name in names)
+
+
+def draw_category(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for place, count in (("train/good", 6), ("test/good", 2), ("test/bad", 2)):
+        (folder / place).mkdir(parents=True)
+        for number in range(count):
+            pixels = generator.integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / place / f"{number}.png")
+
+
+ADDRESS = "https://ann:secret@mlflow.example"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*DEMO[1:], f"tracking.uri={ADDRESS}"],
+        [*DEMO, "fold.index=0,1", f"tracking.uri={ADDRESS}"],
+        [*DEMO, f"tracking.uri=sqlite:///a.db,'{ADDRESS}'"],
+        [*DEMO, "tracking=none,mlflow", f"++tracking.uri={ADDRESS}"],
+        [*DEMO[1:], "++tracking.uri='postgresql://host/db?password=secret'"],
+    ],
+    ids=["run", "sweep", "swept", "added", "query"],
+)
+def test_a_password_is_refused_before_anything_is_written(
+    program: Program, arguments: list[str]
+) -> None:
+    outcome = program(*arguments)
+    assert outcome.status == 2
+    assert "MLFLOW_TRACKING_PASSWORD" in outcome.errors
+    assert "secret" not in outcome.output + outcome.errors
+    written = [path for path in outcome.folder.rglob("*") if path.is_file()]
+    assert not [path for path in written if "secret" in path.read_text(errors="ignore")]
+
+
+def test_nor_does_one_from_the_environment_come_to_the_disk(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", ADDRESS)
+    for arguments in (DEMO[1:], [*DEMO, "fold.index=0,1"]):
+        outcome = program(*arguments)
+        assert outcome.status == 2
+        assert list(outcome.folder.rglob("*.yaml")) == []

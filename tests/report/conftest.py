@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.process import config_folder
 from gad_bench.config import register
+from gad_bench.launch.sweep import list_choices
 from gad_bench.report.frame import Run, Status
 
 
@@ -34,6 +35,7 @@ class SweepFolder:
         plain = [line for line in overrides if "," not in line and "range(" not in line]
         config = composed(*plain).copy()
         config.hydra.overrides.task = list(overrides)
+        list_choices(config)
         path.mkdir(parents=True)
         OmegaConf.save(config, path / "multirun.yaml")
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from omegaconf import OmegaConf
 
 from gad_bench.report.asked import asked_jobs, composed_keys
@@ -39,16 +41,61 @@ def test_another_sweeper_tells_nothing_of_its_jobs(tmp_path: Path, sweep_folder:
     assert asked_jobs(multirun) == []
 
 
-def test_a_data_set_that_has_gone_is_said(
-    tmp_path: Path, sweep_folder: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_data_set_that_has_gone_changes_nothing(tmp_path: Path, sweep_folder: Any) -> None:
     root = tmp_path / "images"
     (root / "bolt" / "train").mkdir(parents=True)
     task = ("experiment=table1", "dataset=folder", f"dataset.root={root}", "backbone=filterbank")
     multirun = sweep_folder(tmp_path / "s", *task).path / "multirun.yaml"
     assert len(asked_jobs(multirun)) == 3
     (root / "bolt" / "train").rmdir()
-    assert asked_jobs(multirun) == []
+    assert len(asked_jobs(multirun)) == 3
+
+
+def plant(folder: Path) -> tuple[str, Path]:
+    """Write a pickle that touches a file when it is read; return a node that reads it, and it."""
+    victim = folder / "touched"
+    (folder / "evil.pkl").write_bytes(pickle.dumps(Trap(victim)))
+    return f"{{_target_:joblib.load,filename:{folder / 'evil.pkl'}}}", victim
+
+
+class Trap:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.victim,)
+
+
+@pytest.mark.parametrize("place", ["params", "task", "choice", "dataset"])
+def test_nothing_that_a_sweeps_file_says_is_run(
+    place: str, tmp_path: Path, sweep_folder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, victim = plant(tmp_path)
+    reference = f"${{category_names:{node}}}"
+    multirun = sweep_folder(tmp_path / "s", "category=wood,fabric", *TINY).path / "multirun.yaml"
+    config = yaml.safe_load(multirun.read_text())
+    config["hydra"]["sweeper"]["params"] = {"fold.index": 0}
+    if place == "params":
+        config["hydra"]["sweeper"]["params"]["category"] = reference
+    if place == "task":
+        config["hydra"]["overrides"]["task"] = [f"category='{reference}'", *TINY]
+    if place == "choice":
+        config["hydra"]["overrides"]["task"] = [f"dataset={reference}"]
+    if place == "dataset":
+        config["dataset"] = {"_target_": "joblib.load", "filename": str(tmp_path / "evil.pkl")}
+        config["hydra"]["sweeper"]["params"]["category"] = "*"
+    multirun.write_text(yaml.safe_dump(config))
+    list(composed_keys(multirun, asked_jobs(multirun)))
+    assert not victim.exists()
+    assert ("cannot be told" in caplog.text) == (place in ("params", "choice"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "hydra: 1", "hydra: {sweeper: []}", "{", "&a [*a]"])
+def test_a_damaged_file_of_a_sweep_asks_for_nothing(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "multirun.yaml").write_text(content)
+    assert asked_jobs(tmp_path / "multirun.yaml") == []
     assert "cannot be told" in caplog.text
 
 
@@ -66,11 +113,24 @@ def test_a_job_that_never_started_has_the_keys_that_it_would_have_had(
 
 def test_a_category_may_have_any_name(tmp_path: Path, sweep_folder: Any) -> None:
     root = tmp_path / "images"
-    names = ["007", "it's, new", "my part (1)", "true"]
+    names = [
+        *(
+            "$x^$",
+            "${oc.env:HOME}",
+            "${unclosed",
+            "007",
+            "[a",
+            "\\${b}",
+            "a=b",
+            "end\\",
+            "it's, new",
+        ),
+        *("my part (1)", 'say "no"', "true", "{c: d}"),
+    ]
     for name in names:
         (root / name / "train").mkdir(parents=True)
     task = ("experiment=table1", "dataset=folder", f"dataset.root={root}")
     sweep = sweep_folder(tmp_path / "s", *task, "backbone=filterbank", "covariance=oas")
     multirun = sweep.path / "multirun.yaml"
     keys = composed_keys(multirun, asked_jobs(multirun))
-    assert [own["category"] for own in keys] == names
+    assert sorted(own["category"] for own in keys) == sorted(names)

@@ -1,0 +1,241 @@
+"""What a saved detector may be made of: its classes, their arrays' shapes, and what must hold.
+
+All of it is checked before an object is built. The lists are closed: what is not in them is built
+only where the reader trusts it by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from gad_bench.deploy.rule import DecisionRule
+from gad_bench.evaluation.conformal import Calibration
+from gad_bench.evaluation.thresholds import CONFORMAL, GAUSSIAN, DistanceLaw
+from gad_bench.features.filterbank import FilterBank
+from gad_bench.features.interface import Backbone, Runtime
+from gad_bench.features.local import Embedding
+from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime
+from gad_bench.features.timm_backbone import TimmBackbone
+from gad_bench.gaussian.baselines import KernelSum, NearestSamples, SupportVectors
+from gad_bench.gaussian.combination import (
+    Combination,
+    Concatenated,
+    Maximum,
+    Mean,
+    StandardisedMean,
+    SumOfSquares,
+)
+from gad_bench.gaussian.detector import FittedBlock, FittedMetric
+from gad_bench.gaussian.metric import (
+    Metric,
+    Projected,
+    RootMeanSquare,
+    SpectralMahalanobis,
+    TriangularMahalanobis,
+)
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation, UnitLength
+from gad_bench.gaussian.projection import Linear, Projection, Selection, Standardisation
+from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.patches.heat_maps import FittedLocalisation
+from gad_bench.patches.mahalanobis import BlockGaussians
+from gad_bench.patches.padim import PositionGaussians
+
+KINDS: Mapping[Any, tuple[type, ...]] = {
+    Backbone: (FilterBank, TimmBackbone),
+    Runtime: (AutoRuntime, OpenVinoRuntime, TorchRuntime),
+    FittedBlock: (FittedMetric,),
+    Combination: (Concatenated, Maximum, Mean, StandardisedMean, SumOfSquares),
+    Normalisation: (NoNormalisation, UnitLength),
+    Projection: (Linear, NoReduction, Selection, Standardisation),
+    Metric: (
+        *(SpectralMahalanobis, TriangularMahalanobis, RootMeanSquare, Projected),
+        *(SupportVectors, NearestSamples, KernelSum),
+    ),
+    FittedLocalisation: (BlockGaussians, PositionGaussians),
+}
+"""The classes that may stand where a protocol is asked for."""
+PARTS = (FittedModel, DecisionRule, Calibration, DistanceLaw, Embedding)
+"""The classes that others name as the types of their fields."""
+CLASSES = frozenset(PARTS).union(*KINDS.values())
+
+SHAPES: Mapping[type, Mapping[str, str]] = {
+    Linear: {"mean": "d", "directions": "dk"},
+    Selection: {"features": "k"},
+    Standardisation: {"features": "k", "mean": "k", "deviations": "k"},
+    SpectralMahalanobis: {"mean": "d", "directions": "dr", "variances": "r"},
+    TriangularMahalanobis: {"mean": "d", "triangle": "dd"},
+    RootMeanSquare: {"mean": "d", "weights": "d"},
+    SupportVectors: {"vectors": "nd", "weights": "n"},
+    NearestSamples: {"samples": "nd"},
+    KernelSum: {"samples": "nd"},
+    FittedModel: {"fitted_scores": "nb"},
+}
+"""Of the arrays by field: a letter an axis, the same letter the same length."""
+
+LARGEST_SIDE = 2**14  # pixels of a square input
+MOST_OCTAVES, MOST_ORIENTATIONS = 11, 180
+LARGEST_GRID = 2**11  # positions a side of a heat map
+
+Rule = Callable[[Any], Any]
+RULES: Mapping[type, Mapping[str, Rule]] = {
+    FilterBank: {
+        "input_size is no side of an image": lambda own: own.input_size <= LARGEST_SIDE,
+        "octaves are too many": lambda own: own.octaves <= MOST_OCTAVES,
+        "orientations are too many": lambda own: own.orientations <= MOST_ORIENTATIONS,
+        "wavelength exceeds the image": lambda own: own.wavelength <= own.input_size,
+    },
+    TimmBackbone: {
+        "input_size is no side of an image": lambda own: (own.input_size or 1) <= LARGEST_SIDE,
+    },
+    FittedMetric: {
+        "width must be at least 1": lambda own: own.width >= 1,
+        "width, projection and metric do not fit one another": lambda own: _takes(
+            own.metric, _projected(own.projection, own.width)
+        ),
+    },
+    Projected: {
+        "projection and metric do not fit one another": lambda own: _takes(
+            own.metric, _projected(own.projection, _length(own.projection))
+        ),
+    },
+    Standardisation: {"deviations must be positive": lambda own: (own.deviations > 0).all()},
+    SpectralMahalanobis: {
+        "variances must be positive": lambda own: (own.variances > 0).all(),
+        "rest must be positive": lambda own: own.rest > 0 or _is_square(own.directions),
+        "directions are more than dimensions": lambda own: own.directions.shape[1] <= len(own.mean),
+    },
+    TriangularMahalanobis: {
+        "triangle is singular": lambda own: own.triangle.diagonal().all(),
+        "triangle is none": lambda own: not np.tril(own.triangle, -1).any(),
+        "samples must exceed the dimension": lambda own: (
+            own.samples is None or own.samples > len(own.mean)
+        ),
+    },
+    RootMeanSquare: {
+        "weights are all 0": lambda own: own.weights.any(),
+        "weights must not be negative": lambda own: (own.weights >= 0).all(),
+    },
+    SupportVectors: {"gamma must be positive": lambda own: own.gamma > 0},
+    NearestSamples: {"k is no number of the samples": lambda own: 1 <= own.k <= len(own.samples)},
+    KernelSum: {"bandwidth must be positive": lambda own: own.bandwidth > 0},
+    DistanceLaw: {
+        "dimension must be at least 1": lambda own: own.dimension >= 1,
+        "samples must exceed the dimension": lambda own: (
+            own.samples is None or own.samples > own.dimension
+        ),
+    },
+    Calibration: {
+        "scores are none": lambda own: len(own.scores) > 0,
+        "scores do not rise": lambda own: list(own.scores) == sorted(own.scores),
+    },
+    DecisionRule: {
+        "fpr must lie in (0, 1)": lambda own: 0 < own.fpr < 1,
+        "method is unknown": lambda own: own.method in (None, CONFORMAL, GAUSSIAN),
+        "method and threshold go together": lambda own: (
+            (own.method is None) == (own.threshold is None)
+        ),
+        "method asks for a calibration": lambda own: own.method != CONFORMAL or own.calibration,
+        "sigmas are of other blocks than laws": lambda own: own.sigmas.keys() == own.laws.keys(),
+    },
+    FittedModel: {
+        "blocks must be numbers that rise": lambda own: _are_blocks(list(own.blocks)),
+        "the combination asks for what is missing": lambda own: all(
+            getattr(own, need) is not None for need in getattr(own.combination, "needs", ())
+        ),
+        "fitted_scores are of other blocks": lambda own: (
+            own.fitted_scores is None or own.fitted_scores.shape[1] == len(own.blocks)
+        ),
+        "as_one is of other blocks": lambda own: own.as_one is None or _joins(own),
+    },
+    Embedding: {
+        "dimensions must be at least 1": lambda own: own.dimensions >= 1,
+        "seed must be 0 or more": lambda own: own.seed >= 0,
+        "largest_stride must be at least 1": lambda own: (own.largest_stride or 1) >= 1,
+    },
+    BlockGaussians: {
+        "blocks must be numbers that rise": lambda own: _are_blocks(own.blocks),
+        "fitted are not one a block": lambda own: len(own.fitted) == len(own.blocks),
+        "grid is no number of positions": lambda own: 1 <= own.grid <= LARGEST_GRID,
+        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+    },
+    PositionGaussians: {
+        "blocks must be numbers that rise": lambda own: _are_blocks(own.blocks),
+        "fitted are not one a position": lambda own: len(own.fitted) == own.grid**2,
+        "grid is no number of positions": lambda own: 1 <= own.grid <= LARGEST_GRID,
+        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+    },
+}
+"""What must hold of an object's fields, by what is wrong where it does not."""
+
+
+def problems(kind: type, fields: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the fields of an object that is to be built."""
+    lengths: dict[str, int] = {}
+    for name, axes in SHAPES.get(kind, {}).items():
+        array = fields[name]
+        if array is None:
+            continue
+        if array.ndim != len(axes) or 0 in array.shape:
+            yield f"{name} has the shape {list(array.shape)}, not {len(axes)} axes that hold values"
+            return
+        for axis, length in zip(axes, array.shape, strict=True):
+            if lengths.setdefault(axis, length) != length:
+                yield f"{name} has the shape {list(array.shape)}, where {lengths[axis]} was due"
+                return
+    own = SimpleNamespace(**fields)
+    yield from (wrong for wrong, rule in RULES.get(kind, {}).items() if not rule(own))
+
+
+def _projected(projection: Any, width: int | None) -> int | None:  # noqa: ANN401
+    """Return the length that vectors of a width have after a projection, None where it is wrong."""
+    if isinstance(projection, Linear):
+        return projection.directions.shape[1] if len(projection.mean) == width else None
+    if isinstance(projection, Selection | Standardisation):
+        kept = projection.features
+        within = width is not None and kept.min() >= 0 and kept.max() < width
+        return len(kept) if within else None
+    return width
+
+
+def _length(projection: Any) -> int | None:  # noqa: ANN401
+    """Return the length of the vectors that a projection takes, or the least that it can take."""
+    if isinstance(projection, Linear):
+        return len(projection.mean)
+    if isinstance(projection, Selection | Standardisation):
+        return int(projection.features.max()) + 1
+    return None
+
+
+def _takes(metric: Any, width: int | None) -> bool:  # noqa: ANN401
+    """Tell whether a metric takes vectors of a length; one that is trusted is not asked."""
+    if width is None:
+        return False
+    if isinstance(metric, Projected):
+        return _takes(metric.metric, _projected(metric.projection, width))
+    if isinstance(metric, SpectralMahalanobis | TriangularMahalanobis | RootMeanSquare):
+        return len(metric.mean) == width
+    if isinstance(metric, SupportVectors):
+        return metric.vectors.shape[1] == width
+    if isinstance(metric, NearestSamples | KernelSum):
+        return metric.samples.shape[1] == width
+    return True
+
+
+def _is_square(directions: np.ndarray[Any, Any]) -> bool:
+    return directions.shape[0] == directions.shape[1]
+
+
+def _are_blocks(blocks: list[int]) -> bool:
+    return bool(blocks) and blocks == sorted(set(blocks)) and blocks[0] >= 0
+
+
+def _joins(model: Any) -> bool:  # noqa: ANN401
+    """Tell whether the detector of all blocks as one takes vectors as long as theirs together."""
+    widths: list[Any] = [getattr(own, "width", None) for own in model.blocks.values()]
+    whole = getattr(model.as_one, "width", None)
+    return None in (whole, *widths) or whole == sum(widths)
