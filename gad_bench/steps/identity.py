@@ -144,6 +144,8 @@ def result_key(
         "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},
         "seed": config.seed,
     }
+    if cross := parts.cross_fits(catalog, splits):
+        facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
     return json_digest(facts)
 
 
