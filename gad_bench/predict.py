@@ -74,8 +74,8 @@ def predict(request: PredictRequest) -> int:
         "" if decided is None else f", {decided.sum()} anomalous (beyond {found.threshold:.4g})"
     )
     passed = f", {len(found.unreadable)} passed over" if found.unreadable else ""
-    if decided is None:
-        print(detector.scorer.rule.told)
+    rule = detector.scorer.rule
+    print(rule.told if request.threshold is None else rule.told_beside(request.threshold))
     print(f"{len(found.scores)} images scored{called}{passed}: {output / SCORES}")
     return FAILED if found.unreadable else DONE
 

@@ -9,8 +9,10 @@ from omegaconf import DictConfig
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
 from gad_bench.data.split import split_catalog
-from gad_bench.deploy.save import Fitted, check_savable, is_saved, save_detector
+from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
+from gad_bench.steps.advice import advise_on_input
+from gad_bench.steps.cross_fitting import hold_out_in_turn
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.localising import localise
 from gad_bench.steps.parts import Parts
@@ -29,7 +31,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         watch: measures the stages.
 
     Returns:
-        The AUROC of the combined score.
+        The AUROC of the combined score, NaN where the test set lacks good or anomalous images.
 
     Raises:
         UserError: the config asks for something impossible.
@@ -39,14 +41,13 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
-    parts.require_possible(splits)
-    check_savable(config, parts.detector, splits)
+    cross = parts.cross_fits(catalog, splits)
+    parts.require_possible(splits, cross)
     tags = run_tags(config, parts.fold)
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
-    if config.save:
-        is_saved(config, key)
+    check_savable(config, parts.detector, splits, key)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -66,6 +67,10 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             model = fit(training, split, parts.detector, parts.combination)
             scores.append(score(catalog, features.blocks, model, split))
         watch.lap("fit")
+        if cross:
+            held_out = hold_out_in_turn(catalog, features.blocks, training, parts, cross)
+            scores = [scores[0].with_held_out(held_out)]
+            watch.lap("calibration")
         localised = localise(config, parts, catalog, splits[0], source.reader(images))
         if localised:
             watch.lap("localisation")
@@ -91,10 +96,11 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             tracked.log_model(served_model(folder))
         tracked.log(metrics, results.images, output)
         watch.lap("record")
-    announce(description.name, metrics)
+    announce(description.name, metrics, scores[0])
     if sweep is None:
+        advise_on_input(parts.backbone, catalog)
         point_the_way(output, features.path, metrics, watch, parts.tracking.viewer)
-    return float(metrics["auroc"])
+    return float(metrics.get("auroc", "nan"))
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:

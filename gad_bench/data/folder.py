@@ -1,4 +1,7 @@
-"""Any images of the user's own: in MVTec layout, in plain folders, or listed in a CSV file."""
+"""Any images of the user's own: in MVTec layout, in plain folders, or listed in a CSV file.
+
+A line that starts up has good images and nothing else: then a category is a plain folder of them.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,18 @@ import pandas as pd
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.catalog import (
+    GOOD,
     CategoryFacts,
     ImageRow,
     category_facts,
     make_catalog,
     unknown_category,
 )
-from gad_bench.data.folders import data_root, list_folders
+from gad_bench.data.folders import data_root, list_folders, list_images
 from gad_bench.data.layouts import PlainFolders, mvtec_rows
 from gad_bench.data.table import ImageList
 
+TRAIN = "train"
 HINT = "set dataset.root=PATH to a folder of images, or dataset.csv=FILE to a list of them"
 
 
@@ -31,7 +36,8 @@ class Folder:
     Attributes:
         name: the data set's name in reports.
         root: the folder; each subfolder that has train/ (or the folder of good images) is a
-            category, and so is the root itself where it has one.
+            category, and so is the root itself where it has one. Where none has train/, each that
+            holds images is a category of good ones, the root among them.
         good: plain folders in place of MVTec layout: the folder of good images.
         bad: the folders of anomalous images.
         mask: the name of an image's mask, beside it in its folder; "*" is the image's stem.
@@ -88,7 +94,10 @@ class Folder:
                 seed=self.seed,
             )
             return plain.rows(place, category)
-        return mvtec_rows(place, category)
+        if (place / TRAIN).is_dir():
+            return mvtec_rows(place, category)
+        images = list_images(place)
+        return [ImageRow(str(image), category, "train", 0, GOOD, "") for image in images]
 
     def _place(self, category: str) -> Path:
         places = self._places()
@@ -102,10 +111,13 @@ class Folder:
             file = Path(self.csv).expanduser().absolute()
             return dict.fromkeys(_table(file).categories() or [file.stem], file)
         root = data_root(self.root, self.name, HINT)
-        marker = self.good or "train"
+        marker = self.good or TRAIN
         folders = [folder for folder in (root, *list_folders(root)) if (folder / marker).is_dir()]
+        if not folders and not self.good:
+            folders = [folder for folder in (root, *list_folders(root)) if list_images(folder)]
         if not folders:
-            raise UserError(f"neither {root} nor any folder in it has a folder {marker}")
+            images = "" if self.good else " or holds images"
+            raise UserError(f"neither {root} nor any folder in it has a folder {marker}{images}")
         return {folder.name: folder for folder in folders}
 
 

@@ -55,27 +55,39 @@ class MVTecLayout(CategoryFolders):
     masks: str
 
     def rows(self, folder: Path, category: str) -> Iterator[ImageRow]:
-        """Yield the images of a category's folder."""
-        yield from mvtec_rows(folder, category, good=self.good, test=self.test, masks=self.masks)
+        """Yield the images of a category's folder.
+
+        Raises:
+            UserError: the folder lacks what the data set has.
+        """
+        rows = list(mvtec_rows(folder, category, self.good, self.test, self.masks, self.validation))
+        if not any(row.split == "test" for row in rows):
+            raise UserError(
+                f"{folder / self.test} must hold {self.good}/ and a folder for each kind of defect"
+            )
         if self.validation:
-            for image in require_images(folder / self.validation / self.good):
-                yield ImageRow(str(image), category, "validation", 0, GOOD, "")
+            require_images(folder / self.validation / self.good)
+        yield from rows
 
 
 def mvtec_rows(
-    folder: Path, category: str, *, good: str = GOOD, test: str = "test", masks: str = MASKS
+    folder: Path,
+    category: str,
+    good: str = GOOD,
+    test: str = "test",
+    masks: str = MASKS,
+    validation: str | None = "validation",
 ) -> Iterator[ImageRow]:
-    """Yield the training and test images of one category's folder in MVTec layout.
+    """Yield the images of one category's folder in MVTec layout, validation and test if there.
 
     Raises:
-        UserError: the training folder holds no images, or there is no test folder.
+        UserError: the training folder holds no images.
     """
     for image in require_images(folder / "train" / good):
         yield ImageRow(str(image), category, "train", 0, GOOD, "")
-    defects = [found for found in list_folders(folder / test) if found != folder / masks]
-    if not defects:
-        raise UserError(f"{folder / test} must hold {good}/ and a folder for each kind of defect")
-    for defect in defects:
+    for image in list_images(folder / validation / good) if validation else ():
+        yield ImageRow(str(image), category, "validation", 0, GOOD, "")
+    for defect in [found for found in list_folders(folder / test) if found != folder / masks]:
         images = list_images(defect)
         if defect.name == good:
             yield from (ImageRow(str(image), category, "test", 0, GOOD, "") for image in images)

@@ -38,16 +38,39 @@ class Fold(Protocol):
             UserError: there are too few images.
         """
 
+    def cross_fits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return, for fits that only calibrate, the fitted positions as (fitted, held out)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Full:
-    """No fold: all training images are fitted."""
+    """No fold: all training images are fitted; for calibration each is held out of a further fit.
+
+    Attributes:
+        calibration_folds: the number of those fits, each without its share of the images; with
+            fewer images one for each of them. 0 for none, and so for no threshold.
+        seed: of the shuffle.
+    """
+
+    calibration_folds: int = 10
+    seed: int = 0
 
     label = "full"
+
+    def __post_init__(self) -> None:
+        if self.calibration_folds != 0 and self.calibration_folds < 2:
+            raise UserError(
+                f"fold.calibration_folds must be 0 or at least 2, not {self.calibration_folds}"
+            )
 
     def splits(self, count: int) -> list[tuple[Rows, Rows]]:
         """Return all positions as fitted."""
         return [(np.arange(count), np.arange(0))]
+
+    def cross_fits(self, count: int) -> list[tuple[Rows, Rows]]:
+        """Return a k-fold's positions as (fitted, held out); none of fewer than two images."""
+        folds = min(self.calibration_folds, count)
+        return _folds(count, folds, self.seed) if folds > 1 else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +102,10 @@ class KFold:
         """
         return [_folds(count, self.n_splits, self.seed)[self.index]]
 
+    def cross_fits(self, count: int) -> list[tuple[Rows, Rows]]:  # noqa: ARG002
+        """Return none: the fold holds images out."""
+        return []
+
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidation:
@@ -99,6 +126,10 @@ class CrossValidation:
             UserError: there are fewer images than folds.
         """
         return _folds(count, self.n_splits, self.seed)
+
+    def cross_fits(self, count: int) -> list[tuple[Rows, Rows]]:  # noqa: ARG002
+        """Return none: every fold holds images out."""
+        return []
 
 
 def _check_count(n_splits: int) -> None:
@@ -136,6 +167,23 @@ def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) ->
         for fitted, held_out in fold.splits(len(train))
     ]
     return [contaminate(split, labels, share, seed) for split in splits]
+
+
+def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Split]:
+    """Return splits of a fold's fitted good images, each held out by one and fitted by the others.
+
+    Anomalous images among the fitted ones stay in all fits and are never held out.
+    """
+    anomalous = labels[split.train] == 1
+    good, moved = split.train[~anomalous], split.train[anomalous]
+    return [
+        Split(
+            train=np.concatenate([good[fitted], moved]),
+            validation=good[held_out],
+            test=np.arange(0),
+        )
+        for fitted, held_out in fold.cross_fits(len(good))
+    ]
 
 
 def contaminate(split: Split, labels: NDArray[np.integer], share: float, seed: int) -> Split:

@@ -54,7 +54,7 @@ class Predictions:
         blocks: the blocks' scores [images] by block, higher is more anomalous.
         scores: the images' [images].
         p_values: how probable a good image with such a score or a higher one is [images]; None
-            where the run held no image out.
+            where the rule does not go by images held out.
         threshold: the score beyond which an image is called anomalous; None for no decision.
         heat_maps: of the images, where the run localised and they are asked for.
         unreadable: of each image that was passed over, why.
@@ -70,7 +70,10 @@ class Predictions:
 
     @property
     def anomalous(self) -> NDArray[np.bool_] | None:
-        """The decisions [images], None where there is no threshold."""
+        """The decisions [images], None where there is no threshold.
+
+        By the detector's own threshold they say where p_values are at most the rule's rate.
+        """
         return None if self.threshold is None else self.scores > self.threshold
 
     def table(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.errors import UserError
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.references import escaped
 from gad_bench.base.stored_config import read_stored_mapping
@@ -68,10 +69,11 @@ def evaluate_detector(
         images: "test", or "all": the training images of the category, too.
 
     Returns:
-        The AUROC of the image's score.
+        The AUROC of the image's score, NaN where the images are all good or all anomalous.
 
     Raises:
-        UserError: the data set, the store or the detector's scores cannot be used.
+        UserError: there are no such images, or the data set, the store or the detector's scores
+            cannot be used.
     """
     watch = Stopwatch()
     check(config)
@@ -80,6 +82,10 @@ def evaluate_detector(
     catalog = dataset.catalog(config.category)
     if images == "test":
         catalog = catalog[catalog["split"] == "test"].reset_index(drop=True)
+        if catalog.empty:
+            raise UserError(
+                f"category {config.category} has no test images: images=all takes the others, too"
+            )
     about = dict(detector.about) | {"dataset": dataset.name, "category": config.category}
     config = adopted
     description = _describe(detector, config, about)
@@ -107,9 +113,9 @@ def evaluate_detector(
             draw_figures(output, catalog, scores, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
-    announce(description.name, metrics)
+    announce(description.name, metrics, scores)
     point_the_way(output, features.path, metrics, watch, tracker.viewer)
-    return float(metrics["auroc"])
+    return float(metrics.get("auroc", "nan"))
 
 
 def _describe(detector: SavedDetector, config: DictConfig, about: Mapping[str, str]) -> Description:

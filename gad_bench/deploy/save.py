@@ -36,8 +36,10 @@ class Fitted(NamedTuple):
     localised: Localised | None
 
 
-def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split]) -> None:
-    """Refuse what cannot be saved, where that is asked for, before anything is computed.
+def check_savable(
+    config: DictConfig, detector: Detector, splits: Sequence[Split], key: str
+) -> None:
+    """Refuse what cannot be saved, where that is asked for, before anything is extracted.
 
     Raises:
         UserError: says what stands in the way.
@@ -54,7 +56,9 @@ def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split
     if config.resume:
         raise UserError("save and resume=true exclude one another: what is restored is not fitted")
     folder = save_folder(config)
-    if not (folder / FACTS).is_file():
+    if (folder / FACTS).is_file():
+        is_saved(config, key)
+    else:
         require_new(folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -16,9 +16,10 @@ from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
     bootstrap_auroc,
-    check_labels,
 )
 from gad_bench.evaluation.thresholds import rates_at_sigma
+
+KINDS = {"good": 0, "anomalous": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,16 @@ class HeldOut:
 
     Attributes:
         images: [images], their rows in the catalog.
-        blocks: float64 [images] by block, by the same detectors as the test set's.
+        blocks: float64 [images] by block, by the same detectors as the test set's, or by such that
+            were fitted on all but a fold.
         combined: float64 [images], the image's score.
+        fits: how many fits that took; 1 for the test set's own.
     """
 
     images: NDArray[np.integer]
     blocks: Mapping[int, NDArray[np.float64]]
     combined: NDArray[np.float64]
+    fits: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +68,30 @@ class Scores:
     held_out: HeldOut | None = None
     p_values: NDArray[np.float64] | None = None
 
+    @property
+    def lacking(self) -> list[str]:
+        """Which images, of good and anomalous ones, the test set lacks."""
+        return [kind for kind, label in KINDS.items() if not (self.labels == label).any()]
+
+    def with_held_out(self, fits: Sequence[HeldOut]) -> Scores:
+        """Return the scores with those of further fits' images held out beside its own."""
+        if not fits:
+            return self
+        parts = [*([self.held_out] if self.held_out else []), *fits]
+        joined = HeldOut(
+            images=np.concatenate([part.images for part in parts]),
+            blocks={
+                block: np.concatenate([part.blocks[block] for part in parts])
+                for block in self.blocks
+            },
+            combined=np.concatenate([part.combined for part in parts]),
+            fits=len(fits),
+        )
+        return replace(self, held_out=joined)
+
 
 def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> dict[str, float]:
-    """Return every metric by name.
+    """Return every metric by name, none where the test set lacks good or anomalous images.
 
     Args:
         scores: of a test set.
@@ -74,10 +99,11 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
         definitions: of those metrics that have several.
 
     Raises:
-        UserError: the test set lacks good or anomalous images, or a score is not finite.
+        UserError: a score is not finite.
     """
-    check_labels(scores.labels)
     _check_finite(scores)
+    if scores.lacking:
+        return {}
     area = definitions.average_precision
     low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
     metrics = {
@@ -137,6 +163,28 @@ def _kept(scores: Scores) -> dict[str, float]:
 Rows = NDArray[np.intp]
 
 
+def held_out_as_tested(folds: Sequence[Scores]) -> tuple[Scores, Rows] | None:
+    """Return the scores of the good images held out as if they were a test set, and their rows.
+
+    None where no image was held out. Of one that several folds hold out, the first one's counts.
+    """
+    parts = [fold.held_out for fold in folds if fold.held_out is not None]
+    if not parts:
+        return None
+    rows, first = np.unique(np.concatenate([part.images for part in parts]), return_index=True)
+    scores = Scores(
+        labels=np.zeros(len(rows), int),
+        defects=["good"] * len(rows),
+        blocks={
+            block: np.concatenate([part.blocks[block] for part in parts])[first]
+            for block in parts[0].blocks
+        },
+        combined=np.concatenate([part.combined for part in parts])[first],
+        dimensions=folds[0].dimensions,
+    )
+    return scores, rows
+
+
 def evaluate_folds(
     folds: Sequence[Scores], *, seed: int, definitions: Definitions = SOUND
 ) -> dict[str, float]:
@@ -145,10 +193,10 @@ def evaluate_folds(
     The ends of the AUROC's interval are means too: those of one fold, not of the folds' mean.
 
     Raises:
-        UserError: a test set lacks good or anomalous images, or a score is not finite.
+        UserError: a score is not finite.
     """
     metrics = [evaluate(scores, seed=seed, definitions=definitions) for scores in folds]
-    if len(metrics) == 1:
+    if len(metrics) == 1 or not all(metrics):
         return metrics[0]
     shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]
     means = {key: float(np.mean([fold[key] for fold in metrics])) for key in shared}

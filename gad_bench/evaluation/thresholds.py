@@ -53,7 +53,8 @@ class Threshold:
         if self.required and CONFORMAL in self.methods and not all(images):
             raise UserError(
                 "threshold=conformal needs validation images that the fit does not see, and this "
-                "fold holds none out: use fold=kfold, fold=cross or threshold=gaussian"
+                "fold holds none out: use fold=kfold, fold=cross, fold=full with "
+                "fold.calibration_folds=10, or threshold=gaussian"
             )
 
     def require_distances(self, blocks: int) -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import reduce
 
 import numpy as np
@@ -59,7 +60,10 @@ def working_points(
     if CONFORMAL not in threshold.methods:
         return WorkingPoints(scores=folds, metrics=metrics)
     if any(fold.held_out is None for fold in folds):
-        log.info("no validation images, so no p-values: fold=kfold or fold=cross holds some out")
+        log.info(
+            "no validation images, so no p-values: fold=kfold or fold=cross holds some out, and "
+            "fold=full does so in turn"
+        )
         return WorkingPoints(scores=folds, metrics=metrics)
     p_values = conformal_p_values(folds, tested, lambda scores: scores.combined)
     scores = [replace(fold, p_values=p) for fold, p in zip(folds, p_values, strict=True)]
@@ -76,7 +80,7 @@ def calibrate(folds: Sequence[Scores], chosen: Chosen) -> Calibration | CrossCal
     if len(held_out) < len(folds):
         raise ValueError("a fold holds no image out")
     if len(folds) == 1:
-        return Calibration.of(chosen(held_out[0]))
+        return Calibration.of(chosen(held_out[0]), held_out[0].fits)
     return CrossCalibration.of([part.images for part in held_out], [*map(chosen, held_out)])
 
 
@@ -122,28 +126,32 @@ def _gaussian_metrics(folds: Sequence[Scores], block: int, fpr: float) -> dict[s
 
 
 def _conformal_metrics(folds: Sequence[Scores], fpr: float) -> dict[str, float]:
-    """Measure by the p-values; none where so few images held out promise no such rate."""
+    """Measure by the p-values, at the lowest rate that there is where images are too few.
+
+    Cross-fitted scores promise no rate, so only the wanted one is given.
+    """
     calibration = calibrate(folds, lambda scores: scores.combined)
-    p_values, labels = folds[0].p_values, folds[0].labels
-    found: dict[str, float] = {"images_held_out": calibration.images}
-    if p_values is None or calibration.lowest_rate > fpr:
-        log.warning(_too_few(calibration.images, fpr))
-        return found
-    if isinstance(calibration, Calibration):
-        found |= {f"threshold_{CONFORMAL}": calibration.threshold(fpr)}
-        found |= {f"fpr_{CONFORMAL}_promised": fpr}
+    p_values, labels = np.asarray(folds[0].p_values), folds[0].labels
+    rate = calibration.admitted(fpr)
+    if rate > fpr:
+        log.warning(too_few(calibration.images, fpr))
+    found: dict[str, float] = {"images_held_out": calibration.images, "fpr_used": rate}
+    if isinstance(calibration, CrossCalibration):
+        found[f"fpr_{CONFORMAL}_promised"] = calibration.promise(rate)
     else:
-        found |= {f"fpr_{CONFORMAL}_promised": calibration.promise(fpr)}
+        found[f"threshold_{CONFORMAL}"] = calibration.threshold(rate)
+        if calibration.fits == 1:
+            found[f"fpr_{CONFORMAL}_promised"] = rate
     known = ~np.isnan(p_values)
-    return found | dict(measured_rates(labels[known], p_values[known] <= fpr, CONFORMAL))
+    return found | dict(measured_rates(labels[known], p_values[known] <= rate, CONFORMAL))
 
 
-def _too_few(images: int, fpr: float) -> str:
-    needed, possible = math.ceil(1 / fpr) - 1, math.ceil(1000 / (images + 1)) / 1000
+def too_few(images: int, fpr: float) -> str:
+    """Say that so few images admit no such rate, which rate they do admit, and what it takes."""
+    needed = math.ceil(1 / Fraction(repr(fpr))) - 1
     return (
-        f"{images} images held out cannot promise a false positive rate of {100 * fpr:g} %: the "
-        f"conformal threshold is infinite and flags nothing; it takes {needed} images, or "
-        f"threshold.fpr={possible:g} or more"
+        f"{images} images held out admit no false positive rate below {100 / (images + 1):.3g} %, "
+        f"which is used in place of the {100 * fpr:g} % wanted: that takes {needed} images"
     )
 
 
@@ -151,6 +159,8 @@ def measured_rates(
     labels: NDArray[np.integer], flagged: NDArray[np.bool_], name: str, folds: int = 1
 ) -> Iterator[tuple[str, float]]:
     """Yield the false and the true positive rate by name, each with its 95 % interval.
+
+    A rate of images that there are none of is left out.
 
     Args:
         labels: [images], 1 for anomalous.
@@ -160,6 +170,8 @@ def measured_rates(
     """
     for rate, label in (("fpr", 0), ("tpr", 1)):
         chosen = flagged[labels == label]
+        if not len(chosen):
+            continue
         share = float(chosen.mean())
         low, high = clopper_pearson(share, len(chosen) // folds)
         yield f"{rate}_{name}", share

@@ -78,13 +78,15 @@ def calibration_panels(
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
     """
+    if any("good" in fold.lacking for fold in folds):
+        return []
     conformal = CONFORMAL in threshold.methods and all(fold.held_out for fold in folds)
     panels = []
     if conformal:
         curve, calibration = _conformal(folds, tested, lambda scores: scores.combined)
         panels.append(Panel(title="blocks combined", curves=[curve], calibration=calibration))
     blocks = [block for block in folds[0].blocks if all(block in fold.dimensions for fold in folds)]
-    if GAUSSIAN in threshold.methods and blocks:
+    if GAUSSIAN in threshold.methods and blocks and not any(fold.lacking for fold in folds):
         best = max(blocks, key=lambda block: _mean_auroc(folds, block))
         curves = [*_gaussian(folds, best)]
         if conformal:
@@ -114,13 +116,18 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
 
 def _conformal(
     folds: Sequence[Scores], tested: Sequence[Rows], chosen: Chosen
-) -> tuple[Curve, Calibration | CrossCalibration]:
+) -> tuple[Curve, Calibration | CrossCalibration | None]:
+    """Return the curve, and whose own promise is drawn: cross-fitted scores make none."""
     calibration = calibrate(folds, chosen)
     p_values = conformal_p_values(folds, tested, chosen)[0]
     good = p_values[folds[0].labels == 0]
-    kind = "conformal" if isinstance(calibration, Calibration) else "cross-conformal"
+    kind = "cross-conformal"
+    if isinstance(calibration, Calibration):
+        kind = "conformal" if calibration.fits == 1 else "cross-fitted"
     name = f"{kind}, {calibration.images} held out"
-    return Curve(name=name, p_values=good, images=len(good), colour=GOOD), calibration
+    curve = Curve(name=name, p_values=good, images=len(good), colour=GOOD)
+    exact = isinstance(calibration, CrossCalibration) or calibration.fits == 1
+    return curve, calibration if exact else None
 
 
 def _gaussian(folds: Sequence[Scores], block: int) -> list[Curve]:

@@ -54,12 +54,14 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.ui
 
 
 def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Thumbnail]]:
-    """Return the highest and the lowest scored images of either kind."""
+    """Return the highest and the lowest scored images of either kind, if there are any."""
     panel = partial(_thumbnail_of, tested, scores)
     rows = {}
     with ThreadPoolExecutor() as pool:
         for label, kind in ((0, "good"), (1, "anomalous")):
             order = np.flatnonzero(scores.labels == label)
+            if not len(order):
+                continue
             order = order[np.argsort(scores.combined[order], kind="stable")]
             rows[f"{kind}, lowest"] = list(pool.map(panel, order[:COLUMNS]))
             rows[f"{kind}, highest"] = list(pool.map(panel, order[::-1][:COLUMNS]))

@@ -43,21 +43,38 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
+def draw_histogram(
+    scores: Scores, metrics: Mapping[str, Any], images: str = "test images"
+) -> Figure:
     """Draw the scores of good and anomalous images: combined, and of the best block.
 
-    The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
+    Without either kind no block is the best, and the combined scores stand alone. The n-sigma
+    thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
+
+    Args:
+        scores: of the images.
+        metrics: as `evaluate` returns them, and the threshold where there is one.
+        images: what they are.
     """
-    best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
-    figure, (combined, single) = new_figure(2, size=(9, 3.8), top=0.5)
+    panels = 1 if scores.lacking else 2
+    figure, (combined, *others) = new_figure(panels, size=(4.5 * panels, 3.8), top=0.5)
     _histogram(combined, scores, scores.combined)
-    combined.set(xlabel="score, blocks combined", ylabel="test images")
+    combined.set(xlabel="score, blocks combined", ylabel=images)
+    if "threshold_conformal" in metrics:
+        threshold = float(metrics["threshold_conformal"])
+        combined.axvline(threshold, color=INK, linewidth=1, label="threshold")
+    for axes in others:
+        _draw_best_block(axes, scores, metrics)
+    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=3)
+    return figure
+
+
+def _draw_best_block(single: Axes, scores: Scores, metrics: Mapping[str, Any]) -> None:
+    best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
     _histogram(single, scores, scores.blocks[best])
     single.set(xlabel=f"score of block {best}, the best")
     if best in scores.dimensions:
         _mark_sigmas(single, scores.dimensions[best])
-    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=2)
-    return figure
 
 
 def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
@@ -97,8 +114,11 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
         edges = np.histogram_bin_edges(values, BINS)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
+        chosen = values[scores.labels == label]
+        if not len(chosen):
+            continue
         axes.hist(
-            values[scores.labels == label],
+            chosen,
             bins=edges.tolist(),
             histtype="stepfilled",
             facecolor=(colour, 0.45),

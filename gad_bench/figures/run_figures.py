@@ -19,15 +19,22 @@ from gad_bench.figures.style import save_figure, save_picture
 
 
 def draw_figures(
-    output: Path, tested: pd.DataFrame, scores: Scores, metrics: Mapping[str, Any]
+    output: Path,
+    tested: pd.DataFrame,
+    scores: Scores,
+    metrics: Mapping[str, Any],
+    images: str = "test images",
 ) -> None:
-    """Draw curves.png, histogram.png, blocks.png and contact_sheet.png.
+    """Draw histogram.png and contact_sheet.png; and, where there are both, curves.png, blocks.png.
+
+    Both means good and anomalous images.
 
     Args:
         output: the folder.
         tested: the test images' rows of the catalog.
         scores: theirs.
         metrics: as `evaluate` returns them.
+        images: what they are.
     """
 
     def draw_sheet() -> None:
@@ -35,9 +42,10 @@ def draw_figures(
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
         sheet = beside.submit(draw_sheet)
-        save_figure(draw_curves(scores, metrics), output / "curves.png")
-        save_figure(draw_histogram(scores, metrics), output / "histogram.png")
-        save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
+        if not scores.lacking:
+            save_figure(draw_curves(scores, metrics), output / "curves.png")
+            save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
+        save_figure(draw_histogram(scores, metrics, images), output / "histogram.png")
         sheet.result()
 
 

@@ -258,7 +258,8 @@ def _job(folder: Path, state: State) -> dict[str, Any]:
         return row | {"error": read_failure(folder)["error"]}
     if state == "unfinished":
         return row
-    return row | {"auroc": read_metrics(folder)["auroc"]}
+    metrics = read_metrics(folder)
+    return row | ({"auroc": metrics["auroc"]} if "auroc" in metrics else {})
 
 
 def _markdown(jobs: pd.DataFrame) -> str:

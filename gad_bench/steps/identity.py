@@ -166,6 +166,8 @@ def result_key(
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
+    if cross := parts.cross_fits(catalog, splits):
+        facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
     return json_digest(facts)
 
 

@@ -61,6 +61,9 @@ def localise(
 
 
 def _measure(maps: MaskedMaps) -> dict[str, Any]:
+    """Return what the heat maps are worth, nothing where good or anomalous images lack."""
+    if set(maps.tested["label"]) != {0, 1}:
+        return {}
     unknown = int((~maps.known).sum())
     if unknown:
         log.warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
@@ -12,8 +13,10 @@ from gad_bench.base.process import quick_imports
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
-from gad_bench.data.split import Fold, Split
+from gad_bench.data.split import Fold, Split, cross_fits
 from gad_bench.evaluation import Definitions, Threshold
+from gad_bench.evaluation.conformal import allowed
+from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.shards import ABOUT
@@ -53,13 +56,25 @@ class Parts:
         with quick_imports():
             return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
-    def require_possible(self, splits: Sequence[Split]) -> None:
+    def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
+        """Return the splits that hold fitted images out in turn, where calibration takes them.
+
+        It does not where the data set's own validation images suffice for the wanted rate: what
+        they promise is exact.
+        """
+        threshold, own = self.threshold, len(splits[0].validation)
+        if CONFORMAL not in threshold.methods or allowed(threshold.fpr, own):
+            return []
+        return cross_fits(splits[0], catalog["label"].to_numpy(), self.fold)
+
+    def require_possible(self, splits: Sequence[Split], cross: Sequence[Split]) -> None:
         """Refuse what the folds do not admit, before anything is extracted.
 
         Raises:
             UserError: a part knows only one model, or needs images that are held out.
         """
-        self.threshold.require_held_out([len(split.validation) for split in splits])
+        if not cross:
+            self.threshold.require_held_out([len(split.validation) for split in splits])
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
         for group, none in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,17 @@ from gad_bench.base.process import Stopwatch
 from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_metrics
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
-from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds, working_points
+from gad_bench.evaluation import (
+    Scores,
+    average_folds,
+    evaluate,
+    evaluate_folds,
+    held_out_as_tested,
+    working_points,
+)
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
+from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.training import Training
@@ -71,8 +80,17 @@ def scored_images(
     )
 
 
-def announce(name: str, metrics: Mapping[str, Any]) -> None:
-    """Tell what was found, in one line."""
+def announce(name: str, metrics: Mapping[str, Any], scores: Scores) -> None:
+    """Tell what was found, in one line, or what could not be measured.
+
+    Args:
+        name: the run's.
+        metrics: its metrics.
+        scores: of its test images.
+    """
+    if "auroc" not in metrics:
+        log.info("%s: %s", name, _unmeasured(scores))
+        return
     blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
     best = max(blocks, key=lambda key: float(blocks[key]))
     log.info(
@@ -84,14 +102,25 @@ def announce(name: str, metrics: Mapping[str, Any]) -> None:
         best.removeprefix("auroc_block_"),
         100 * blocks[best],
     )
+    advise_on_auroc(metrics["auroc_ci_high"])
+
+
+def _unmeasured(scores: Scores) -> str:
+    if len(scores.lacking) > 1:
+        return "no test images, so nothing is measured; a threshold is by good images held out"
+    (kind,) = scores.lacking
+    share = {"anomalous": "the share of defects found", "good": "the false positive rate"}[kind]
+    return f"no {kind} test images, so AUROC, average precision and {share} are not measured"
 
 
 def announce_restored(name: str, output: Path) -> float:
     """Tell that a run had finished earlier, and return its AUROC."""
     write_text(output / RESTORED, "")
     metrics = read_metrics(output)
-    log.info("%s: done already, AUROC %.1f %%", name, 100 * metrics["auroc"])
-    return float(metrics["auroc"])
+    auroc = float(metrics.get("auroc", "nan"))
+    known = "" if math.isnan(auroc) else f", AUROC {100 * auroc:.1f} %"
+    log.info("%s: done already%s", name, known)
+    return auroc
 
 
 def point_the_way(
@@ -113,18 +142,17 @@ def point_the_way(
 
 def _announce_rates(metrics: Mapping[str, Any]) -> None:
     """Tell what the wanted false positive rate came to, where images were held out for it."""
-    if "fpr_conformal" not in metrics:
-        return
-    log.info(
-        "threshold for %g %% false alarms: %.1f %% [%.1f, %.1f] of the good test images flagged, "
-        "%.1f %% [%.1f, %.1f] of the anomalous",
-        100 * metrics["fpr_wanted"],
-        *(
-            100 * metrics[f"{rate}_conformal{end}"]
-            for rate in ("fpr", "tpr")
-            for end in ("", "_ci_low", "_ci_high")
-        ),
-    )
+    measured = [
+        (RATE % tuple(100 * metrics[f"{rate}_conformal{end}"] for end in ENDS)) + f" of the {kind}"
+        for rate, kind in (("fpr", "good test images flagged"), ("tpr", "anomalous"))
+        if f"{rate}_conformal" in metrics
+    ]
+    if measured:
+        wanted = 100 * metrics["fpr_used"]
+        log.info("threshold for %.3g %% false alarms: %s", wanted, ", ".join(measured))
+
+
+RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +204,8 @@ class Results:
     def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
         """Draw the figures that are wanted; those of several folds show the images' mean scores.
 
+        Without test images they show the good images held out.
+
         Args:
             output: the folder.
             metrics: as `write` returns them; they are those of the only fold's scores.
@@ -185,17 +215,29 @@ class Results:
         from gad_bench.figures.run_figures import draw_calibration, draw_figures
 
         shown, rows = average_folds(self.scores, self._tested)
+        if not len(rows):
+            self._draw_held_out(output, metrics)
+            return
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
             metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
         draw_figures(output, tested, shown, metrics)
         draw_calibration(output, self.parts.threshold, self.scores, self._tested)
+        if shown.lacking:
+            return
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
             draw_localisation(output, self.localised.maps, shown, self.localised.metrics)
         blocks = self.features.blocks
         self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
+
+    def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
+        from gad_bench.figures.run_figures import draw_figures
+
+        if held_out := held_out_as_tested(self.scores):
+            scores, rows = held_out
+            draw_figures(output, self.catalog.iloc[rows], scores, metrics, "good images held out")
 
     @property
     def _tested(self) -> list[Rows]:

@@ -66,6 +66,8 @@ def score_rows(
     Returns:
         The blocks' scores [rows, blocks] and the images' [rows].
     """
+    if not len(rows):
+        return np.empty((0, len(model.blocks))), np.empty(0)
     parts = [
         model.score({block: values[chosen] for block, values in features.items()})
         for chosen in _at_once(rows)
