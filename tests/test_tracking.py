@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from gad_bench.base.errors import UserError
 from gad_bench.tracking import DatasetInput, Description, MLflow
+from gad_bench.tracking.mlflow_page import way_to_page
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
 
@@ -110,8 +111,11 @@ def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_the_viewer_of_a_database_is_a_command_and_of_a_server_its_address() -> None:
+PAGE = "/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=gad_bench"
+
+
+def test_the_viewer_of_a_database_is_a_command_and_an_address_and_of_a_server_its_address() -> None:
     database = MLflow(uri="sqlite:///mlflow.db", experiment="test")
-    assert database.viewer == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    server = MLflow(uri="https://mlflow.example", experiment="test")
-    assert server.viewer == "https://mlflow.example"
+    command = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert database.viewer == f"{command}, then http://127.0.0.1:5000{PAGE}"
+    assert way_to_page("https://mlflow.example/", "1") == f"https://mlflow.example{PAGE}"

@@ -38,6 +38,12 @@ def run_told(command: Callable[[], int]) -> int:
         return tell(error)
 
 
+def tell_of_interrupt() -> int:
+    """Tell that Ctrl-C ended a run or a sweep, and return the status."""
+    print("interrupted: the same command goes on from what is stored", file=sys.stderr)
+    return INTERRUPTED
+
+
 def tell(error: Exception) -> int:
     """Print an error, with a traceback where its message does not say all; return the status."""
     is_known = is_users(error) or isinstance(error, KNOWN) or _is_of(error, LAUNCHERS_PACKAGES)

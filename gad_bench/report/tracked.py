@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gad_bench.base.errors import UserError
 from gad_bench.report.frame import Run, Setting, Status
 from gad_bench.steps.identity import CHOICES
+from gad_bench.tracking.mlflow_page import plain_metric_name
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -79,7 +80,7 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
     keys = {**run.data.params, **tags}
     if run.info.status in FINISHED:
-        metrics = dict(run.data.metrics)
+        metrics = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)
     failed = run.info.status in FAILED
     return Run(

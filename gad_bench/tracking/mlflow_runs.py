@@ -1,152 +1,37 @@
-"""Where runs are recorded: MLflow, or nowhere. The only module, with the report, that knows it."""
+"""Runs recorded in MLflow."""
 
 from __future__ import annotations
 
 import contextlib
 import getpass
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from gad_bench.base.errors import TrackingError, UserError
+from gad_bench.base.owner import owner_mark
+from gad_bench.tracking.interface import (
+    KEY,
+    DatasetInput,
+    Description,
+    ServedModel,
+    SweepSummary,
+)
+from gad_bench.tracking.mlflow_page import allowed_name, is_server, metric_name, way_to_page
+from gad_bench.tracking.mlflow_store import OWNER, open_store
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.tracking import MlflowClient
 
 log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 6000  # MLflow's limit for a parameter
 LONGEST_TAG = 5000
-KEY, SWEEP, ROLE, PARENT = "key", "sweep", "role", "sweep"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What identifies a run before it starts."""
-
-    name: str
-    params: Mapping[str, Any]
-    tags: Mapping[str, str]
-    sweep: str | None = None  # the name of the sweep that the run is a job of
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetInput:
-    """The images that a run used: a name, where they lie, and a digest of their content."""
-
-    name: str
-    source: str
-    digest: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepSummary:
-    """What became of a sweep."""
-
-    metrics: Mapping[str, float]
-    failed: bool
-    text: str  # Markdown, shown on the page of the sweep's run
-    files: Path  # a folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """A model that can be served over HTTP.
-
-    Attributes:
-        name: of the model within its run.
-        code: the file that the server runs.
-        folder: what that code reads.
-        inputs: the types of the columns that go in, as MLflow names them.
-        outputs: those of the columns that come out.
-        example: a row of what goes in.
-        requirements: the packages that it takes.
-        about: for people, and to find the run.
-    """
-
-    name: str
-    code: Path
-    folder: Path
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    example: pd.DataFrame
-    requirements: Sequence[str]
-    about: Mapping[str, str]
-
-
-class TrackedRun(Protocol):
-    """A run that is being recorded."""
-
-    def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
-        """Record a finished run: its metrics, its images and the files in a folder."""
-
-    def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
-        """Record what can be served of the run; it is there for as long as the context is open."""
-
-
-class Tracker(Protocol):
-    """Where runs are recorded."""
-
-    @property
-    def viewer(self) -> str | None:
-        """The command or address that shows the runs."""
-
-    @property
-    def libraries(self) -> Sequence[str]:
-        """The modules that recording takes."""
-
-    def run(self, description: Description) -> contextlib.AbstractContextManager[TrackedRun]:
-        """Open a run; it ends as failed when the block raises."""
-
-    def restore(self, description: Description, output: Path) -> bool:
-        """Fetch the files of a finished run of the same key, if there is one, and tell so."""
-
-    def open_sweep(self, sweep: str, title: str) -> None:
-        """Open the run that a sweep's runs nest under, anew or again."""
-
-    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
-        """Record what became of a sweep's jobs."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoTracking:
-    """Record nothing."""
-
-    viewer = None
-    libraries = ()
-
-    @contextlib.contextmanager
-    def run(self, description: Description) -> Iterator[NoTracking]:  # noqa: ARG002
-        """Open nothing."""
-        yield self
-
-    def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
-        """Record nothing."""
-
-    def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
-        """Record nothing."""
-
-    def restore(self, description: Description, output: Path) -> bool:  # noqa: ARG002
-        """Refuse.
-
-        Raises:
-            UserError: nothing is recorded that could be found again.
-        """
-        raise UserError("resume=true finds finished runs in MLflow: leave tracking=none out")
-
-    def open_sweep(self, sweep: str, title: str) -> None:
-        """Open nothing."""
-
-    def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
-        """Record nothing."""
+SWEEP, ROLE, PARENT = "sweep", "role", "sweep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +52,13 @@ class MLflow:
 
     @property
     def viewer(self) -> str:
-        """The command or address that shows the runs."""
-        return self.uri if self._is_server else f"mlflow ui --backend-store-uri {self.uri}"
+        """The address that shows the runs, after the command that serves it where it takes one."""
+        return way_to_page(self.uri, self._open()[1])
 
     @property
     def libraries(self) -> Sequence[str]:
         """MLflow, and what it takes to write a database itself."""
-        database = [] if self._is_server else ["mlflow.store.tracking.sqlalchemy_store"]
+        database = [] if is_server(self.uri) else ["mlflow.store.tracking.sqlalchemy_store"]
         return ["mlflow.tracking", *database]
 
     @contextlib.contextmanager
@@ -183,10 +68,10 @@ class MLflow:
         Raises:
             UserError: the store cannot be reached; nothing has been computed by then.
         """
-        client, experiment_id = _open_store(self.uri, self.experiment)
+        client, experiment_id = self._open()
         run = client.create_run(
             experiment_id,
-            run_name=description.name,
+            run_name=_text(description.name, LONGEST_TAG),
             tags=_tags(description.tags) | self._nesting(description.sweep),
         )
         tracked = MLflowRun(client, run.info.run_id)
@@ -195,14 +80,13 @@ class MLflow:
             yield tracked
         except BaseException as error:
             with contextlib.suppress(Exception):  # the first error is the one to tell
-                client.set_tag(run.info.run_id, "error", str(error)[:LONGEST_TAG])
-                client.set_terminated(run.info.run_id, "FAILED")
+                tracked.end_early(error)
             raise
         client.set_terminated(run.info.run_id, "FINISHED")
 
     def restore(self, description: Description, output: Path) -> bool:
         """Fetch the files of a finished run of the same key, and nest it under this sweep."""
-        client, experiment_id = _open_store(self.uri, self.experiment)
+        client, experiment_id = self._open()
         wanted = f"tags.{KEY} = '{description.tags[KEY]}' and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment_id], wanted, max_results=1)
         if not found:
@@ -221,37 +105,38 @@ class MLflow:
         Raises:
             UserError: the store cannot be reached; no job has started by then.
         """
-        client, experiment_id = _open_store(self.uri, self.experiment)
+        client, experiment_id = self._open()
         parent = _find_parent(client, experiment_id, sweep)
         if parent is None:
-            tags = _tags({SWEEP: sweep, ROLE: PARENT})
-            client.create_run(experiment_id, run_name=title, tags=tags)
+            tags = _tags({SWEEP: _sweep_tag(sweep), ROLE: PARENT})
+            client.create_run(experiment_id, run_name=_text(title, LONGEST_TAG), tags=tags)
         else:
             client.update_run(parent, status="RUNNING")
+            for tag, value in _owner().items():
+                client.set_tag(parent, tag, value)
 
     def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
         """Record what became of a sweep's jobs; its run failed where one of them did."""
-        client, experiment_id = _open_store(self.uri, self.experiment)
+        client, experiment_id = self._open()
         with _recording(summary.files):
             parent = _find_parent(client, experiment_id, sweep)
             if parent is None:
                 raise LookupError("the sweep's own run is gone")
             _log_metrics(client, parent, summary.metrics)
-            client.set_tag(parent, "mlflow.note.content", summary.text[:LONGEST_TAG])
+            client.set_tag(parent, "mlflow.note.content", _text(summary.text, LONGEST_TAG))
             client.log_artifacts(parent, str(summary.files))
             _end_abandoned(client, experiment_id, sweep)
             client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
 
-    @property
-    def _is_server(self) -> bool:
-        return urlsplit(self.uri).scheme in ("http", "https")
+    def _open(self) -> tuple[MlflowClient, str]:
+        return open_store(self.uri, self.experiment)
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
         """Return the tags that nest a run under its sweep's, which any process finds by name."""
         if sweep is None:
             return {}
-        parent = _find_parent(*_open_store(self.uri, self.experiment), sweep)
-        return {SWEEP: sweep} | ({"mlflow.parentRunId": parent} if parent else {})
+        parent = _find_parent(*self._open(), sweep)
+        return {SWEEP: _sweep_tag(sweep)} | ({"mlflow.parentRunId": parent} if parent else {})
 
 
 @dataclass(frozen=True)
@@ -265,9 +150,17 @@ class MLflowRun:
         """Record the config's values, cut at MLflow's limit (the config file holds them whole)."""
         from mlflow.entities import Param
 
-        entries = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in params.items()]
+        texts = {allowed_name(key): _text(value, LONGEST_VALUE) for key, value in params.items()}
+        entries = [Param(key, value) for key, value in texts.items()]
         for start in range(0, len(entries), 100):  # MLflow's limit for a batch
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
+
+    def end_early(self, error: BaseException) -> None:
+        """Record what ended the run before it was done."""
+        interrupted = isinstance(error, KeyboardInterrupt)
+        told = "interrupted" if interrupted else _text(error, LONGEST_TAG)
+        self.client.set_tag(self.run_id, "error", told)
+        self.client.set_terminated(self.run_id, "KILLED" if interrupted else "FAILED")
 
     def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
         """Record a finished run: its metrics, its images and the files in a folder."""
@@ -280,20 +173,31 @@ class MLflowRun:
         """Record what can be served of the run, as an MLflow model."""
         with model as served, _recording(served.folder):
             _log_model(self.client.tracking_uri, self.run_id, served)
+        log.info("the detector can be served: --model-uri runs:/%s/%s", self.run_id, served.name)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    own = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "gad_bench"}
-    return {key: str(value)[:LONGEST_TAG] for key, value in tags.items()} | own
+    own = {"mlflow.user": getpass.getuser(), "mlflow.source.name": "gad_bench", **_owner()}
+    return {allowed_name(key): _text(value, LONGEST_TAG) for key, value in tags.items()} | own
+
+
+def _owner() -> dict[str, str]:
+    """Return the tag by which a later process tells that this one was killed."""
+    mark = owner_mark()
+    return {OWNER: mark} if mark else {}
+
+
+def _text(value: object, longest: int) -> str:
+    """Return a value as text that can be stored: what is no UTF-8 in a file's name is escaped."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")[:longest]
 
 
 def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    client.log_batch(
-        run_id, metrics=[Metric(key, float(value), now, 0) for key, value in metrics.items()]
-    )
+    numbers = {metric_name(key): float(value) for key, value in metrics.items()}
+    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in numbers.items()])
 
 
 def _log_model(uri: str, run_id: str, model: ServedModel) -> None:
@@ -301,7 +205,6 @@ def _log_model(uri: str, run_id: str, model: ServedModel) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(uri)
     inputs, outputs = (
         Schema([ColSpec(kind, name) for name, kind in columns.items()])
@@ -343,15 +246,25 @@ def _recording(files: Path) -> Iterator[None]:
         raise TrackingError(f"{files} is whole, but could not be recorded: {reason}") from error
 
 
+def _sweep_tag(sweep: str) -> str:
+    """Return a sweep's name as it is tagged: MLflow's filters cannot escape the quotes they use."""
+    return _text(sweep, LONGEST_TAG).replace('"', "'")
+
+
+def _of_sweep(sweep: str) -> str:
+    """Return the filter that finds what is tagged as a sweep's."""
+    return f'tags.{SWEEP} = "{_sweep_tag(sweep)}"'
+
+
 def _find_parent(client: MlflowClient, experiment_id: str, sweep: str) -> str | None:
-    wanted = f"tags.{SWEEP} = '{sweep}' and tags.{ROLE} = '{PARENT}'"
+    wanted = f"{_of_sweep(sweep)} and tags.{ROLE} = '{PARENT}'"
     found = client.search_runs([experiment_id], wanted, max_results=1)
     return str(found[0].info.run_id) if found else None
 
 
 def _end_abandoned(client: MlflowClient, experiment_id: str, sweep: str) -> None:
     """End the runs whose process died; one that lives on all the same says so when it is done."""
-    wanted = f"tags.{SWEEP} = '{sweep}' and attributes.status = 'RUNNING'"
+    wanted = f"{_of_sweep(sweep)} and attributes.status = 'RUNNING'"
     for run in client.search_runs([experiment_id], wanted):
         client.set_terminated(run.info.run_id, "KILLED")
 
@@ -361,55 +274,10 @@ def _dataset_entity(dataset: DatasetInput) -> Any:  # noqa: ANN401 - an mlflow e
 
     return entities.DatasetInput(
         entities.Dataset(
-            name=dataset.name,
+            name=_text(dataset.name, LONGEST_TAG),
             digest=dataset.digest[:36],  # MLflow's limit
             source_type="local",
-            source=dataset.source,
+            source=_text(dataset.source, LONGEST_TAG),
         ),
         [],
     )
-
-
-def _open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
-    """Return a client and the experiment's id, making store and experiment where they are new."""
-    database = _database(uri)
-    return _open_once(f"sqlite:///{database}" if database else uri, experiment)
-
-
-@cache
-def _open_once(uri: str, experiment: str) -> tuple[MlflowClient, str]:
-    from mlflow.tracking import MlflowClient
-
-    for chatty in ("mlflow", "alembic"):  # after the import, which sets their levels
-        logging.getLogger(chatty).setLevel(logging.WARNING)
-    try:
-        with _one_at_a_time(uri):
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(experiment)
-            return client, found.experiment_id if found else client.create_experiment(experiment)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"tracking.uri={uri} cannot be used ({reason}): "
-            "correct it, or run with tracking=none to keep the files alone"
-        ) from error
-
-
-def _database(uri: str) -> Path | None:
-    """Return the file of an SQLite store, wherever the process may be by now."""
-    parts = urlsplit(uri)
-    return Path(parts.path.removeprefix("/")).absolute() if parts.scheme == "sqlite" else None
-
-
-def _one_at_a_time(uri: str) -> contextlib.AbstractContextManager[Any]:
-    """Lock out other processes: several that set up a fresh store at once break it."""
-    import tempfile
-
-    from filelock import FileLock
-
-    database = _database(uri)
-    if database:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(f"{database}.lock")
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"gad_bench-{digest}.lock")
