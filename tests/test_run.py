@@ -221,12 +221,14 @@ def test_mlflow_keeps_what_the_folder_keeps(program: Program) -> None:
     (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
     held = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
     assert held == pytest.approx({k: float(v) for k, v in outcome.metrics.items()})
-    assert {"auroc", "auroc_ci_low", "aupr", "fpr_conformal"} <= run.data.metrics.keys()
-    assert {"detail/auroc_block_2", "detail/auroc_defect_knot"} <= run.data.metrics.keys()
+    assert {"auroc", "auroc_ci_low", "aupr", "images_train"} <= run.data.metrics.keys()
+    assert {"detail/auroc_block_2", "detail/auroc_defect_crack"} <= run.data.metrics.keys()
     assert run.data.params["fold.index"] == "2"
     assert run.data.params["cache_dir"]
+    assert run.data.params["covariance"] == run.data.tags["covariance"] == "diagonal"
+    assert not [name for name in run.data.params if name.endswith("_target_")]
     expected = {"category": "wood", "backbone": "filterbank", "covariance": "diagonal"}
-    expected |= {"fold": "2", "dataset": "demo"}
+    expected |= {"fold": "2", "dataset": "demo", "localisation": "none", "runtime": "auto"}
     assert expected.items() <= run.data.tags.items()
     assert {"version.torch", "version.timm", "mlflow.source.git.commit"} <= run.data.tags.keys()
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= FILES

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from gad_bench.base.errors import UserError
 from gad_bench.report.frame import Run, Setting, Status
 from gad_bench.steps.identity import CHOICES
-from gad_bench.tracking.mlflow_page import plain_metric_name
+from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -78,7 +78,7 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
-    keys = {**run.data.params, **tags}
+    keys = {**plain_params(run.data.params), **tags}
     if run.info.status in FINISHED:
         metrics = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)

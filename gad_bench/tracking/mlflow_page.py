@@ -15,22 +15,17 @@ DETAIL = "detail/"
 """Before the names of metrics that are one of many: MLflow folds them into a section of their own,
 and its table of runs and the first section of its charts show those of a run as a whole."""
 ONE_OF_MANY = re.compile(r"_(sigma|block|defect|fold)_|(?<!^auroc)_ci_(low|high)$")
+CLASS, CLASSES = "._target_", "classes"
 LONGEST_NAME = 250  # MLflow's limit for a metric's or a parameter's
 FORBIDDEN = re.compile(r"[^\w\-./ ]")  # what MLflow allows on every system
 
 LOCAL_SERVER = "http://127.0.0.1:5000"  # of `mlflow ui`
 VIEW = "gad_bench"
-PARAMS = (
-    *("covariance", "detector", "backbone", "blocks", "reduction", "combination"),
-    *("category", "fold"),
-)
-METRICS = (
-    *("auroc", "auroc_ci_low", "auroc_ci_high", "aupr"),
-    *("pixel_auroc", "aupro", "fpr_conformal", "tpr_conformal"),
-)
-COLUMNS = [*(f"params.`{name}`" for name in PARAMS), *(f"metrics.`{name}`" for name in METRICS)]
+METRICS = ("auroc", "auroc_ci_low", "auroc_ci_high", "aupr", "aupro", "pixel_auroc")
+PARAMS = ("covariance", "backbone", "category", "fold", "detector", "blocks")
+COLUMNS = [*(f"metrics.`{name}`" for name in METRICS), *(f"params.`{name}`" for name in PARAMS)]
 TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # not the page of language models' traces
+    "mlflow.experimentKind": "custom_model_development",  # for early MLflow 3
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {
             "orderByKey": "metrics.`auroc`",
@@ -69,9 +64,27 @@ def metric_name(name: str) -> str:
     return allowed_name(f"{DETAIL}{name}" if ONE_OF_MANY.search(name) else name)
 
 
+def is_detail(name: str) -> bool:
+    """Tell whether a metric of MLflow's is one of many; the page shows those of a run first."""
+    return name.startswith(DETAIL)
+
+
 def plain_metric_name(name: str) -> str:
     """Return the name that a run's files give a metric of MLflow's."""
     return name.removeprefix(DETAIL)
+
+
+def page_params(params: Mapping[str, object]) -> dict[str, object]:
+    """Return parameters as MLflow holds them: the classes of all groups are one of them."""
+    classes = {key: value for key, value in params.items() if key.endswith(CLASS)}
+    held = {allowed_name(key): value for key, value in params.items() if key not in classes}
+    return held | ({CLASSES: json.dumps(classes)} if classes else {})
+
+
+def plain_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters by the names that a run's files give them."""
+    rest = {key: value for key, value in params.items() if key != CLASSES}
+    return rest | json.loads(params.get(CLASSES, "{}"))
 
 
 def allowed_name(name: str) -> str:

@@ -21,7 +21,13 @@ from gad_bench.tracking.interface import (
     ServedModel,
     SweepSummary,
 )
-from gad_bench.tracking.mlflow_page import allowed_name, is_server, metric_name, way_to_page
+from gad_bench.tracking.mlflow_page import (
+    allowed_name,
+    is_server,
+    metric_name,
+    page_params,
+    way_to_page,
+)
 from gad_bench.tracking.mlflow_store import OWNER, open_store
 
 if TYPE_CHECKING:
@@ -68,7 +74,7 @@ class MLflow:
         Raises:
             UserError: the store cannot be reached; nothing has been computed by then.
         """
-        client, experiment_id = self._open()
+        client, experiment_id = self._open(description.sweep)
         run = client.create_run(
             experiment_id,
             run_name=_text(description.name, LONGEST_TAG),
@@ -86,7 +92,7 @@ class MLflow:
 
     def restore(self, description: Description, output: Path) -> bool:
         """Fetch the files of a finished run of the same key, and nest it under this sweep."""
-        client, experiment_id = self._open()
+        client, experiment_id = self._open(description.sweep)
         wanted = f"tags.{KEY} = '{description.tags[KEY]}' and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment_id], wanted, max_results=1)
         if not found:
@@ -128,14 +134,15 @@ class MLflow:
             _end_abandoned(client, experiment_id, sweep)
             client.set_terminated(parent, "FAILED" if summary.failed else "FINISHED")
 
-    def _open(self) -> tuple[MlflowClient, str]:
-        return open_store(self.uri, self.experiment)
+    def _open(self, sweep: str | None = None) -> tuple[MlflowClient, str]:
+        """Open the store, for a job of a sweep or, without one, for the first time."""
+        return open_store(self.uri, self.experiment, patiently=sweep is not None)
 
     def _nesting(self, sweep: str | None) -> dict[str, str]:
         """Return the tags that nest a run under its sweep's, which any process finds by name."""
         if sweep is None:
             return {}
-        parent = _find_parent(*self._open(), sweep)
+        parent = _find_parent(*self._open(sweep), sweep)
         return {SWEEP: _sweep_tag(sweep)} | ({"mlflow.parentRunId": parent} if parent else {})
 
 
@@ -150,8 +157,8 @@ class MLflowRun:
         """Record the config's values, cut at MLflow's limit (the config file holds them whole)."""
         from mlflow.entities import Param
 
-        texts = {allowed_name(key): _text(value, LONGEST_VALUE) for key, value in params.items()}
-        entries = [Param(key, value) for key, value in texts.items()]
+        held = page_params(params)
+        entries = [Param(key, _text(value, LONGEST_VALUE)) for key, value in held.items()]
         for start in range(0, len(entries), 100):  # MLflow's limit for a batch
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
 

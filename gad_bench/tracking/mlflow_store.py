@@ -29,14 +29,20 @@ QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 ARTIFACTS = "./mlruns"  # MLflow's own place beside a database
 
 
-def open_store(uri: str, experiment: str) -> tuple[MlflowClient, str]:
+def open_store(uri: str, experiment: str, *, patiently: bool) -> tuple[MlflowClient, str]:
     """Return a client and the experiment's id, making store and experiment where they are new.
+
+    Args:
+        uri: the store's.
+        experiment: its name.
+        patiently: wait for a server as long as MLflow does, as a sweep's job should, whose sweep
+            has reached it before.
 
     Raises:
         UserError: the store cannot be used.
     """
     database = database_of(uri)
-    return _open_once(f"sqlite:///{database}" if database else uri, experiment)
+    return _open_once(f"sqlite:///{database}" if database else uri, experiment, patiently)
 
 
 def database_of(uri: str) -> Path | None:
@@ -46,7 +52,7 @@ def database_of(uri: str) -> Path | None:
 
 
 @cache
-def _open_once(uri: str, experiment: str) -> tuple[MlflowClient, str]:
+def _open_once(uri: str, experiment: str, patiently: bool) -> tuple[MlflowClient, str]:
     from mlflow.tracking import MlflowClient
 
     for chatty in ("mlflow", "alembic"):  # after the import, which sets their levels
@@ -54,7 +60,7 @@ def _open_once(uri: str, experiment: str) -> tuple[MlflowClient, str]:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
-        with _one_at_a_time(uri), _impatiently():
+        with _one_at_a_time(uri), contextlib.nullcontext() if patiently else _impatience():
             _require_database(uri)
             client = MlflowClient(uri)
             found = client.get_experiment_by_name(experiment)
@@ -71,7 +77,7 @@ def _open_once(uri: str, experiment: str) -> tuple[MlflowClient, str]:
 
 
 @contextlib.contextmanager
-def _impatiently() -> Iterator[None]:
+def _impatience() -> Iterator[None]:
     """Give up soon on a server that does not answer, unless the user's environment says when."""
     own = {name: value for name, value in IMPATIENT.items() if name not in os.environ}
     os.environ.update(own)
