@@ -169,3 +169,57 @@ def test_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
         "FINISHED",
         "KILLED",
     ]
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from gad_bench.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("limit", [3000, 20_000])
+def test_a_full_disk_under_the_runs_own_folder_is_told_in_one_line(
+    limit: int, tmp_path: Path, shared_cache: Path
+) -> None:
+    env = environment(shared_cache)
+    wanted = [*RUN[:-1], "tracking=none"]
+    assert run_program(tmp_path / "first", env, *wanted, "figures=false").status == 0
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit), *wanted],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stderr
+    named = "the run's own folder" if limit == 3000 else "/curves.png"
+    assert named in line
+    assert line.endswith(": File too large")
+
+
+def test_two_runs_that_save_to_one_folder_at_once_end_with_one_detector(
+    tmp_path: Path, shared_cache: Path
+) -> None:
+    command = [sys.executable, "-m", "gad_bench", *RUN, "tracking=none", "fold=full", "save=d"]
+    processes = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(shared_cache),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    errors = "".join(process.communicate()[1] for process in processes)
+    assert sorted(process.returncode for process in processes) == [0, 2]
+    assert [line for line in errors.splitlines() if line.startswith("error: ")] == [
+        "error: save=d exists already: name a new folder, or remove that one"
+    ]
+    assert not list(tmp_path.glob(".tmp-*"))

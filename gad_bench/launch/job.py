@@ -38,6 +38,8 @@ from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_nam
 
 log = logging.getLogger(__name__)
 
+OWN_FOLDER = "the run's own folder, which hydra.run.dir=PATH or hydra.sweep.dir=PATH names"
+
 
 def launch() -> int:
     """Run what the command line asks for and return the exit status."""
@@ -86,6 +88,8 @@ def _status(application: Callable[[], object]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno and not error.filename:  # Hydra's own files
+            error = OSError(error.errno, error.strerror, OWN_FOLDER)
         return tell(error) if _is_news(error) else FAILED
     return DONE
 

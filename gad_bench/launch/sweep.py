@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -150,6 +151,10 @@ class SweepCallback(Callback):
             print(f"error: {reason}", file=sys.stderr)
             raise SystemExit(2) from None
         _started = Sweep(name, Path(name).absolute(), tracker)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        """Let go of the job's configs, which Hydra would keep of each job until the sweep ends."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 def require_launcher(target: str) -> None:

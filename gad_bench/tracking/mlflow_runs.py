@@ -28,7 +28,7 @@ from gad_bench.tracking.mlflow_page import (
     page_params,
     way_to_page,
 )
-from gad_bench.tracking.mlflow_store import OWNER, open_store
+from gad_bench.tracking.mlflow_store import OWNER, open_store, usable
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -75,20 +75,22 @@ class MLflow:
             UserError: the store cannot be reached; nothing has been computed by then.
         """
         client, experiment_id = self._open(description.sweep)
-        run = client.create_run(
-            experiment_id,
-            run_name=_text(description.name, LONGEST_TAG),
-            tags=_tags(description.tags) | self._nesting(description.sweep),
-        )
+        with usable(self.uri):
+            run = client.create_run(
+                experiment_id,
+                run_name=_text(description.name, LONGEST_TAG),
+                tags=_tags(description.tags) | self._nesting(description.sweep),
+            )
         tracked = MLflowRun(client, run.info.run_id)
         try:
-            tracked.log_params(description.params)
+            with usable(self.uri):
+                tracked.log_params(description.params)
             yield tracked
+            tracked.end()
         except BaseException as error:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 tracked.end_early(error)
             raise
-        client.set_terminated(run.info.run_id, "FINISHED")
 
     def restore(self, description: Description, output: Path) -> bool:
         """Fetch the files of a finished run of the same key, and nest it under this sweep."""
@@ -112,14 +114,15 @@ class MLflow:
             UserError: the store cannot be reached; no job has started by then.
         """
         client, experiment_id = self._open()
-        parent = _find_parent(client, experiment_id, sweep)
-        if parent is None:
-            tags = _tags({SWEEP: _sweep_tag(sweep), ROLE: PARENT})
-            client.create_run(experiment_id, run_name=_text(title, LONGEST_TAG), tags=tags)
-        else:
-            client.update_run(parent, status="RUNNING")
-            for tag, value in _owner().items():
-                client.set_tag(parent, tag, value)
+        with usable(self.uri):
+            parent = _find_parent(client, experiment_id, sweep)
+            if parent is None:
+                tags = _tags({SWEEP: _sweep_tag(sweep), ROLE: PARENT})
+                client.create_run(experiment_id, run_name=_text(title, LONGEST_TAG), tags=tags)
+            else:
+                client.update_run(parent, status="RUNNING")
+                for tag, value in _owner().items():
+                    client.set_tag(parent, tag, value)
 
     def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
         """Record what became of a sweep's jobs; its run failed where one of them did."""
@@ -161,6 +164,14 @@ class MLflowRun:
         entries = [Param(key, _text(value, LONGEST_VALUE)) for key, value in held.items()]
         for start in range(0, len(entries), 100):  # MLflow's limit for a batch
             self.client.log_batch(self.run_id, params=entries[start : start + 100])
+
+    def end(self) -> None:
+        """Record that the run is done."""
+        try:
+            self.client.set_terminated(self.run_id, "FINISHED")
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise TrackingError(f"the end of the run could not be recorded: {reason}") from error
 
     def end_early(self, error: BaseException) -> None:
         """Record what ended the run before it was done."""

@@ -57,17 +57,33 @@ def _open_once(uri: str, experiment: str, patiently: bool) -> tuple[MlflowClient
 
     for chatty in ("mlflow", "alembic"):  # after the import, which sets their levels
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # it raises its errors, too
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    patience = contextlib.nullcontext() if patiently else _impatience()
+    with usable(uri), _one_at_a_time(uri), patience:
+        _require_database(uri)
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(experiment)
+        experiment_id = found.experiment_id if found else client.create_experiment(experiment)
+        arrange_page(client, experiment_id, found.tags if found else {})
+        _end_gone(client, experiment_id)
+        return client, experiment_id
+
+
+@contextlib.contextmanager
+def usable(uri: str) -> Iterator[None]:
+    """Tell in one line that the store cannot be used, before anything is computed.
+
+    Raises:
+        UserError: something in the block went wrong.
+    """
     try:
-        with _one_at_a_time(uri), contextlib.nullcontext() if patiently else _impatience():
-            _require_database(uri)
-            client = MlflowClient(uri)
-            found = client.get_experiment_by_name(experiment)
-            experiment_id = found.experiment_id if found else client.create_experiment(experiment)
-            arrange_page(client, experiment_id, found.tags if found else {})
-            _end_gone(client, experiment_id)
-            return client, experiment_id
+        yield
+    except UserError:
+        raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

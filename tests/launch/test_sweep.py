@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from mlflow.tracking import MlflowClient
+from omegaconf import DictConfig
 from program import Outcome, Program
 
 DEMO = [
@@ -140,3 +143,19 @@ def test_resuming_without_a_record_is_refused(program: Program) -> None:
     outcome = program(*DEMO[1:], "resume=true", "tracking=none")
     assert outcome.status == 2
     assert "resume=true" in outcome.errors
+
+
+def test_a_sweep_keeps_no_configs_of_the_jobs_that_are_done(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = []
+
+    def count_configs(*_: object) -> float:
+        gc.collect()
+        alive.append(sum(isinstance(thing, DictConfig) for thing in gc.get_objects()))
+        return 0.5
+
+    monkeypatch.setattr("gad_bench.run.run", count_configs)
+    program(*DEMO, "tracking=none", "seed=range(0,6)")
+    assert len(alive) == 6
+    assert alive[5] - alive[2] < 10
