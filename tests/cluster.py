@@ -13,6 +13,8 @@ import pandas as pd
 import yaml
 from program import Outcome
 
+from gad_bench.tracking.mlflow_page import plain_metric_name
+
 REPOSITORY = Path(__file__).parent.parent
 TAKES_TIME = ("seconds_extract", "seconds_fit", "cache_hit")
 SMALL = ["dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3", "figures=false"]
@@ -103,7 +105,10 @@ def finished_metrics(uri: str) -> list[list[tuple[str, float]]]:
     """The metrics that the store holds of finished runs."""
     _, nested = recorded_runs(uri)
     finished = [run for run in nested if run.info.status == "FINISHED"]
-    return sorted(sorted(run.data.metrics.items()) for run in finished)
+    return sorted(
+        sorted((plain_metric_name(name), value) for name, value in run.data.metrics.items())
+        for run in finished
+    )
 
 
 def written_metrics(outcome: Outcome) -> list[list[tuple[str, float]]]:

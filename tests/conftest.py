@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -48,10 +49,13 @@ def program(
 
         monkeypatch.setattr(sys, "argv", ["gad_bench", *arguments])
         status: int | str | None = 0
+        on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             main()
         except SystemExit as end:
             status = end.code
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
         captured = capfd.readouterr()
         return Outcome(int(status or 0), captured.out, captured.err, folder)
 

@@ -25,6 +25,7 @@ from gad_bench.config import compose_config
 from gad_bench.features.interface import Encoder
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.parts import Parts
+from gad_bench.tracking.mlflow_page import plain_metric_name
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 B4_MODULES = ["bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2"]
@@ -218,11 +219,16 @@ def test_mlflow_keeps_what_the_folder_keeps(program: Program) -> None:
     outcome = program(*DEMO, "covariance=diagonal", "fold.index=2")
     client = MlflowClient(f"sqlite:///{outcome.folder / 'mlflow.db'}")
     (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
-    assert run.data.metrics == pytest.approx({k: float(v) for k, v in outcome.metrics.items()})
+    held = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
+    assert held == pytest.approx({k: float(v) for k, v in outcome.metrics.items()})
+    assert {"auroc", "auroc_ci_low", "aupr", "images_train"} <= run.data.metrics.keys()
+    assert {"detail/auroc_block_2", "detail/auroc_defect_crack"} <= run.data.metrics.keys()
     assert run.data.params["fold.index"] == "2"
     assert run.data.params["cache_dir"]
+    assert run.data.params["covariance"] == run.data.tags["covariance"] == "diagonal"
+    assert not [name for name in run.data.params if name.endswith("_target_")]
     expected = {"category": "wood", "backbone": "filterbank", "covariance": "diagonal"}
-    expected |= {"fold": "2", "dataset": "demo"}
+    expected |= {"fold": "2", "dataset": "demo", "localisation": "none", "runtime": "auto"}
     assert expected.items() <= run.data.tags.items()
     assert {"version.torch", "version.timm", "mlflow.source.git.commit"} <= run.data.tags.keys()
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= FILES

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import socket
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from itertools import product
@@ -11,7 +15,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from gad_bench.base.errors import UserError
-from gad_bench.tracking import DatasetInput, Description, MLflow
+from gad_bench.tracking import DatasetInput, Description, MLflow, SweepSummary
+from gad_bench.tracking.mlflow_page import metric_name, plain_metric_name, way_to_page
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
 
@@ -113,11 +118,14 @@ def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_the_viewer_of_a_database_is_a_command_and_of_a_server_its_address() -> None:
+PAGE = "/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=gad_bench"
+
+
+def test_the_viewer_of_a_database_is_a_command_and_an_address_and_of_a_server_its_address() -> None:
     database = MLflow(uri="sqlite:///mlflow.db", experiment="test")
-    assert database.viewer == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    server = MLflow(uri="https://mlflow.example", experiment="test")
-    assert server.viewer == "https://mlflow.example"
+    command = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert database.viewer == f"{command}, then http://127.0.0.1:5000{PAGE}"
+    assert way_to_page("https://mlflow.example/", "1") == f"https://mlflow.example{PAGE}"
 
 
 RESULTS = {
@@ -172,3 +180,87 @@ def test_a_run_that_left_less_than_is_asked_for_is_not_restored(tmp_path: Path) 
     ):
         asked = replace(description, tags={**description.tags, "files": files})
         assert tracker.restore(asked, tmp_path) == is_enough
+
+
+def test_the_page_opens_with_the_runs_sorted_by_auroc_beside_their_method(tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    record(tmp_path, 1)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    tags = client.get_experiment_by_name("test").tags
+    view = json.loads(tags["mlflow.sharedViewState.gad_bench"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`auroc`", False)
+    columns = {"metrics.`auroc`", "metrics.`auroc_ci_low`", "params.`backbone`"}
+    assert columns | {"params.`covariance`", "params.`category`"} <= set(view["selectedColumns"])
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [
+        ("auroc", "auroc"),
+        ("auroc_ci_high", "auroc_ci_high"),
+        ("tpr_conformal", "tpr_conformal"),
+        ("tpr_conformal_ci_low", "detail/tpr_conformal_ci_low"),
+        ("auroc_block_3", "detail/auroc_block_3"),
+        ("fpr_sigma_2_block_0", "detail/fpr_sigma_2_block_0"),
+        ("auroc_defect_scratch", "detail/auroc_defect_scratch"),
+        ("auroc_fold_1", "detail/auroc_fold_1"),
+    ],
+)
+def test_a_metric_that_is_one_of_many_stands_below_those_of_a_run(name: str, held: str) -> None:
+    assert metric_name(name) == held
+    assert plain_metric_name(held) == name
+
+
+ODD = ["$x^$", "it's", "both \"' of them", "../up", "a//b", os.fsdecode(b"n\xe4me"), "錆 び", "."]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_any_name_that_a_folder_can_have_is_recorded(odd: str, tmp_path: Path) -> None:
+    tracker = MLflow(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="test")
+    images = DatasetInput(name=f"folder/{odd}", source=f"/{odd}", digest="0123")
+    (tmp_path / "files").mkdir()
+    tracker.open_sweep(odd, odd)
+    description = Description(
+        name=odd,
+        params={"category": odd, f"dataset.categories.{odd}.kind": "object"},
+        tags={"category": odd, "key": "k"},
+        sweep=odd,
+    )
+    with tracker.run(description) as run:
+        run.log({"auroc": 0.5, f"auroc_defect_{odd}": 0.5, odd: 1.0}, images, tmp_path / "files")
+    assert tracker.restore(description, tmp_path)
+    with pytest.raises(ZeroDivisionError), tracker.run(description):
+        raise ZeroDivisionError(odd)
+    summary = SweepSummary(metrics={}, failed=False, text=odd, files=tmp_path / "files")
+    tracker.close_sweep(odd, summary)
+    failed, run, parent = runs_in(tracker.uri)
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert [one.info.status for one in (failed, run, parent)] == ["FAILED", "FINISHED", "FINISHED"]
+
+
+def test_a_server_that_does_not_answer_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(UserError, match=f"tracking.uri={uri} cannot be used") as refusal:
+            MLflow(uri=uri, experiment="test").open_sweep("sweep", "sweep")
+    assert time.monotonic() - began < 20
+    assert len(str(refusal.value).splitlines()) == 1
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+
+
+def test_the_users_own_patience_with_a_server_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        began = time.monotonic()
+        with pytest.raises(UserError, match="cannot be used"):
+            MLflow(uri=f"http://127.0.0.1:{silent.getsockname()[1]}", experiment="test").viewer  # noqa: B018
+    assert time.monotonic() - began < 5

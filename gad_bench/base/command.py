@@ -39,6 +39,12 @@ def run_told(command: Callable[[], int]) -> int:
         return tell(error)
 
 
+def tell_of_interrupt() -> int:
+    """Tell that Ctrl-C ended a run or a sweep, and return the status."""
+    print("interrupted: the same command goes on from what is stored", file=sys.stderr)
+    return INTERRUPTED
+
+
 def tell(error: Exception) -> int:
     """Print an error, with a traceback where its message does not say all; return the status."""
     is_known = is_users(error) or isinstance(error, KNOWN) or _is_of(error, LAUNCHERS_PACKAGES)
@@ -57,6 +63,8 @@ def is_users(error: BaseException) -> bool:
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line; Hydra keeps the reason for some in their cause."""
     text, cause = str(error), error.__cause__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename}: {error.strerror}"
     if _is_of(error, ("hydra",)) and cause is not None and _is_of(cause, ("omegaconf",)):
         text += ": " + str(cause).partition("\n")[0]
     text = " ".join(text.split())

@@ -25,19 +25,20 @@ def whole_file(path: Path) -> Iterator[Path]:
     Content and name are on the disk by then, so that a power cut takes neither.
 
     Raises:
-        OSError: the folder cannot be written; nothing is left behind.
+        OSError: the file cannot be written; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        _flush(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _flush(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # some file systems flush no folders
         _flush(path.parent)
 
@@ -47,19 +48,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside the path; it takes the path when the block ends well.
 
     Raises:
-        OSError: the path is taken, or cannot be written; nothing is left behind.
+        FileExistsError: the path is taken; nothing is left behind.
+        OSError: it cannot be written; likewise.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
-    try:
-        yield temporary
-        for file in temporary.iterdir():
-            file.chmod(0o644)
-            _flush(file)
-        temporary.chmod(0o755)
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
+        try:
+            yield temporary
+            for file in temporary.iterdir():
+                file.chmod(0o644)
+                _flush(file)
+            temporary.chmod(0o755)
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     with contextlib.suppress(OSError):
         _flush(path.parent)
 
@@ -73,6 +76,18 @@ def open_regular(path: Path) -> BufferedReader:
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     return path.open("rb")
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the path in an error that names nothing, or a temporary file that nobody knows."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or (error.filename and TEMPORARY not in str(error.filename)):
+            raise
+        number = errno.EEXIST if error.errno == errno.ENOTEMPTY else error.errno
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def sha256_of(path: Path) -> str:

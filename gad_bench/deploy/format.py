@@ -12,10 +12,11 @@ mapping {"map": [[key, value], ...]}, so that keys keep their type. No pickle. `
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,16 +61,26 @@ def write_folder(
         UserError: there is something at the path.
         OSError: it cannot be written.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     require_new(folder)
-    with whole_folder(folder) as temporary:
+    with _refusing_a_taken(folder), whole_folder(folder) as temporary:
         text = json.dumps({"format": FORMAT, **facts}, indent=1, allow_nan=False)
         (temporary / FACTS).write_text(text + "\n", encoding="utf-8")
         (temporary / CONFIG).write_text(config, encoding="utf-8")
-        save_file(dict(arrays), temporary / ARRAYS)
+        (temporary / ARRAYS).write_bytes(save(dict(arrays)))
         sums = [f"{sha256_of(temporary / name)}  {name}\n" for name in SUMMED]
         (temporary / SUMS).write_text("".join(sums), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _refusing_a_taken(folder: Path) -> Iterator[None]:
+    """Refuse the folder that another run has written meanwhile, as one that was there before."""
+    try:
+        yield
+    except FileExistsError:
+        require_new(folder)
+        raise
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -22,20 +22,23 @@ from gad_bench.base.command import (
     FAILED,
     FULL_ERROR,
     IMPOSSIBLE,
-    INTERRUPTED,
     SHOW_TRACEBACK,
     is_users,
     one_line,
     tell,
+    tell_of_interrupt,
     wants_traceback,
 )
 from gad_bench.base.errors import TrackingError
 from gad_bench.base.files import write_text
+from gad_bench.base.interrupt import end_if_interrupted
 from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
 from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
 from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
 
 log = logging.getLogger(__name__)
+
+OWN_FOLDER = "the run's own folder, which hydra.run.dir=PATH or hydra.sweep.dir=PATH names"
 
 
 def launch() -> int:
@@ -55,6 +58,7 @@ def launch() -> int:
 def job(config: DictConfig) -> float:
     """Run one job; its AUROC is what an optimiser would maximise."""
     settings = HydraConfig.get()
+    end_if_interrupted()
     watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
     watch.lap("config")
     with quick_imports():
@@ -64,24 +68,28 @@ def job(config: DictConfig) -> float:
     output = Path(settings.runtime.output_dir)
     (output / FAILURE).unlink(missing_ok=True)
     try:
-        return run(config, output, sweep_name(), watch)
+        auroc = run(config, output, sweep_name(), watch)
     except Exception as error:
+        end_if_interrupted()  # a library made an error of it
         _write_failure(output, error, list(settings.overrides.task))
         if settings.mode == RunMode.RUN:
             raise SystemExit(tell(error)) from None
         log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
+    end_if_interrupted()
+    return auroc
 
 
 def _status(application: Callable[[], object]) -> int:
     try:
         application()
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from what is stored", file=sys.stderr)
-        return INTERRUPTED
+        return tell_of_interrupt()
     except SystemExit as end:
         return int(end.code or 0)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno and not error.filename:  # Hydra's own files
+            error = OSError(error.errno, error.strerror, OWN_FOLDER)
         return tell(error) if _is_news(error) else FAILED
     return DONE
 

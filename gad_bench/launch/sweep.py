@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -155,6 +156,10 @@ class SweepCallback(Callback):
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, title)
         _started = Sweep(name, Path(name).absolute(), tracker)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
+        """Let go of the job's configs, which Hydra would keep of each job until the sweep ends."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
+from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -81,8 +82,9 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
     keys = {**choices_of(run.data.params), **run.data.params, **tags}
+    keys = {**plain_params(run.data.params), **tags}
     if run.info.status in FINISHED:
-        metrics = dict(run.data.metrics)
+        metrics = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)
     failed = run.info.status in FAILED
     return Run(

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
@@ -16,6 +16,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import json_digest
+from gad_bench.base.process import config_folder
 from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
@@ -42,8 +43,14 @@ CHOICES = (
     *("backbone", "covariance", "reduction", "detector", "combination", "augmentation"),
     "computation",
 )
-FURTHER = ("reduction", "combination", "augmentation", "computation")
-USUAL = ("none", "mean", "sound")
+PLAIN = (
+    "reduction",
+    "combination",
+    "augmentation",
+)  # groups whose choices say themselves what is meant
+BESIDE = ("dataset", "fold", "explanation", "extraction", "tracking", "experiment", "variant")
+"""Groups that a run's name has in other words, or that leave its numbers as they are."""
+VALUES = ("contamination", "seed")  # of the top level, that change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
@@ -53,7 +60,7 @@ def describe(
     """Describe a run by its config."""
     return Description(
         name=run_name(tags),
-        params=flatten(config),
+        params={**tags, **flatten(config)},
         tags={**tags, **versions(), KEY: key, FILES: files_left(config)},
         sweep=sweep,
     )
@@ -70,21 +77,86 @@ def files_left(config: DictConfig) -> str:
 
 
 def run_name(tags: Mapping[str, str]) -> str:
-    """Return a run's name: what it ran on, and the choices that made it."""
-    model = tags["covariance"] if tags["detector"] == "gaussian" else tags["detector"]
-    further = [tags[group] for group in FURTHER if tags[group] not in USUAL]
-    return " · ".join([tags["category"], tags["backbone"], model, *further, f"fold {tags['fold']}"])
+    """Return a run's name: its method, where that is not the usual one, and what it ran on."""
+    method = "covariance" if tags["detector"] == "gaussian" else "detector"
+    usual = usual_choices()
+    further = [
+        tags[group] if group in PLAIN else f"{tags[group]} {group}"
+        for group in tags
+        if group in usual and tags[group] != usual[group]
+        if group not in ("covariance", "detector", "backbone", *BESIDE)
+    ]
+    values = [f"{key}={value}" for key, value in tags.items() if "." in key or key in VALUES]
+    model = [tags[method], tags["backbone"], *further, *values]
+    return " · ".join([*model, tags["category"], f"fold {tags['fold']}"])
 
 
 def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
-    """Return the tags by which runs are compared."""
+    """Return the tags by which runs are compared: every group's choice, and each changed value."""
     choices = HydraConfig.get().runtime.choices
-    tags = {group: str(choices[group]) for group in (*CHOICES, "dataset")}
-    if choices.get("experiment"):
-        tags["experiment"] = str(choices["experiment"])
-    if choices["backbone"] == "timm":
+    groups = [str(group) for group in choices if "/" not in group and group != "tracking"]
+    tags = {group: str(choices[group]) for group in groups if choices[group] is not None}
+    changed = changed_values(config, {group: tags[group] for group in groups if group in tags})
+    if tags["backbone"] == "timm":
         tags["backbone"] = str(config.backbone.name)
-    return tags | {"category": config.category, "fold": fold.label}
+        changed.pop("backbone.name")
+    return {**tags, **changed, "category": config.category, "fold": fold.label}
+
+
+@cache
+def usual_choices() -> dict[str, str]:
+    """Return the choice that each group has where none is named."""
+    listed = _read_choice("config").defaults
+    return {
+        str(group): str(choice)
+        for entry in listed
+        if isinstance(entry, DictConfig)
+        for group, choice in entry.items()
+    }
+
+
+def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
+    """Return the values that are not those of their group's chosen file, by dotted key.
+
+    Args:
+        config: the run's.
+        choices: by group.
+    """
+    usual = _read_choice("config")
+    changed = {key: str(config[key]) for key in VALUES if config[key] != usual[key]}
+    for group in choices.keys() - set(BESIDE):
+        chosen = dict(leaves(_chosen_values(group, choices[group])))
+        actual = dict(leaves(OmegaConf.to_container(config[group], resolve=True)))
+        changed |= {
+            f"{group}.{key}": str(value)
+            for key, value in actual.items()
+            if key in chosen and chosen[key] != value and "${" not in str(chosen[key])
+        }
+    return dict(sorted(changed.items()))
+
+
+def _chosen_values(group: str, choice: str) -> dict[str, Any]:
+    """Return what a choice's file says, with those that it builds upon."""
+    own = cast("dict[str, Any]", OmegaConf.to_container(_read_choice(f"{group}/{choice}")))
+    bases = own.pop("defaults", [])
+    if "_self_" not in bases:
+        bases.append("_self_")
+    values: dict[str, Any] = {}
+    for base in bases:
+        values |= own if base == "_self_" else _chosen_values(group, str(base))
+    return values
+
+
+def _read_choice(name: str) -> DictConfig:
+    """Read a file of conf/, or of the folder of choices that the command line names."""
+    sources = [config_folder().as_uri()]
+    if HydraConfig.initialized():
+        sources += [source.path for source in HydraConfig.get().runtime.config_sources]
+    for folder in sources:
+        file = Path(folder.removeprefix("file://")) / f"{name}.yaml"
+        if file.is_file():
+            return cast("DictConfig", OmegaConf.load(file))
+    return OmegaConf.create()
 
 
 @cache
@@ -104,13 +176,12 @@ def flatten(config: DictConfig) -> dict[str, Any]:
     """Return the resolved config as dotted keys, but for the other categories' facts."""
     resolved = OmegaConf.to_container(config, resolve=True)
     pairs = dict(leaves(resolved))
-    others = [
-        key
-        for key in pairs
-        if key.startswith("dataset.categories.")
-        and not key.startswith(f"dataset.categories.{config.category}.")
-    ]
-    return {key: value for key, value in pairs.items() if key not in others}
+    own = f"dataset.categories.{config.category}."
+    return {
+        key: value
+        for key, value in pairs.items()
+        if not key.startswith("dataset.categories.") or key.startswith(own)
+    }
 
 
 def _git_commit() -> str | None:

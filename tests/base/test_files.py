@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gad_bench.base.files import whole_file, write_text
+from gad_bench.base.files import whole_file, whole_folder, write_text
 
 
 def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -63,3 +65,22 @@ def test_content_and_name_are_on_the_disk_when_it_returns(
     write_text(tmp_path / "a", "")
     assert [path.is_dir() for path in flushed] == [False, True]
     assert flushed[1] == tmp_path
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_what_cannot_be_written_is_named_as_the_user_knows_it(whole: Any, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device") as error, whole(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert error.value.filename == str(tmp_path / "a")
+
+
+def test_another_files_error_keeps_its_name(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as error, whole_file(tmp_path / "a"):
+        (tmp_path / "input").read_text()
+    assert error.value.filename == str(tmp_path / "input")
+
+
+def test_a_folder_that_another_process_has_put_there_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError), whole_folder(tmp_path / "f"):
+        write_text(tmp_path / "f" / "theirs", "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["f", "theirs"]

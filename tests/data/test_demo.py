@@ -151,3 +151,22 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"demo's images cannot be written to .*set cache_dir=PATH"):
         demo(tmp_path / "file").catalog("wood")
+
+
+def test_what_a_killed_process_left_of_a_category_goes_when_it_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo_module.shutil, "rmtree", lambda *_, **__: None)  # as after kill -9
+    monkeypatch.setattr(demo_module, "photograph_defective", die)
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path).catalog("wood")
+    monkeypatch.undo()
+    (left,) = [path for path in tmp_path.glob("*/*") if path.is_dir()]
+    (left / "stale.png").touch()
+    catalog = demo(tmp_path).catalog("wood")
+    assert [path.name for path in tmp_path.glob("*/*") if path.is_dir()] == ["wood"]
+    assert not list(tmp_path.rglob("stale.png"))
+    assert len(catalog) == 2 + 1 + len(PRODUCTS["wood"].flaws)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import html
 import json
 import pickle
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from mlflow.tracking import MlflowClient
+from omegaconf import DictConfig
 from PIL import Image
 from program import Outcome, Program
 
@@ -271,3 +273,19 @@ def test_nor_does_one_from_the_environment_come_to_the_disk(
         outcome = program(*arguments)
         assert outcome.status == 2
         assert list(outcome.folder.rglob("*.yaml")) == []
+
+
+def test_a_sweep_keeps_no_configs_of_the_jobs_that_are_done(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = []
+
+    def count_configs(*_: object) -> float:
+        gc.collect()
+        alive.append(sum(isinstance(thing, DictConfig) for thing in gc.get_objects()))
+        return 0.5
+
+    monkeypatch.setattr("gad_bench.run.run", count_configs)
+    program(*DEMO, "tracking=none", "seed=range(0,6)")
+    assert len(alive) == 6
+    assert alive[5] - alive[2] < 10

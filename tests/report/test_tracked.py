@@ -18,6 +18,7 @@ def record(tracker: MLflow, folder: Path, category: str, fold: str, auroc: float
     choices = {"dataset": "demo", "category": category, "fold": fold, "covariance": "oas"}
     tags = {**choices, "key": f"{category} {fold}", "version.numpy": "2", "reviewed_by": category}
     params = {"fold.index": fold, "fold.n_splits": "2", "seed": "0", "category": category}
+    params["fold._target_"] = "gad_bench.data.split.KFold"
     with tracker.run(Description(name=category, params=params, tags=tags)) as run:
         if auroc is None:
             raise ZeroDivisionError
@@ -48,7 +49,9 @@ def test_runs_have_the_keys_numbers_and_status_that_they_were_recorded_with(stor
     runs = read_tracked(store, "test")
     first = runs[0]
     assert first.keys | {"category": "bolt", "fold": "0", "covariance": "oas"} == first.keys
+    assert first.keys["fold._target_"] == "gad_bench.data.split.KFold"
     assert (first.metrics["auroc"], first.status) == (0.9, Status.FINISHED)
+    assert first.metrics["auroc_block_0"] == 0.5
     assert [run.status for run in runs].count(Status.FAILED) == 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,10 +98,10 @@ class Demo:
         with FileLock(folder.parent / f".{category}.lock"):
             if folder.is_dir():
                 return
-            temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
+            temporary = folder.with_name(f"{TEMPORARY}{category}")
+            shutil.rmtree(temporary, ignore_errors=True)  # the lock is ours: a dead process left it
             try:
                 self._draw(temporary, category)
-                temporary.chmod(0o755)
                 temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,61 @@
+"""Ctrl-C, which nothing swallows."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+from threading import Timer
+from typing import Any
+
+AGAIN = 0.05  # seconds
+
+_interrupted = False
+
+
+def heed_interrupts() -> None:
+    """Remember every interrupt from now on.
+
+    A KeyboardInterrupt comes up wherever the main thread happens to be. In a destructor or a weak
+    reference's callback Python prints and drops it; a bare `except:` or a converter in C++ turns it
+    into an error like any other, after which a sweep would go on with its next job. So the signal
+    itself is remembered; who runs jobs asks, and what Python drops is raised again.
+
+    Where interrupts are ignored, as behind nohup, they stay so.
+    """
+    global _interrupted  # noqa: PLW0603 - a process is interrupted as a whole
+    _interrupted = False
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _raise_again
+
+
+def was_interrupted() -> bool:
+    """Tell whether an interrupt came, whatever became of it."""
+    return _interrupted
+
+
+def end_if_interrupted() -> None:
+    """Raise the interrupt that something swallowed.
+
+    Raises:
+        KeyboardInterrupt: one came.
+    """
+    if _interrupted:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: object) -> None:
+    global _interrupted  # noqa: PLW0603
+    _interrupted = True
+    signal.default_int_handler(number, frame)  # type: ignore[arg-type]
+
+
+def _raise_again(dropped: Any) -> None:  # noqa: ANN401 - Python's own record
+    """Interrupt the main thread once it is out of what dropped the interrupt."""
+    if issubclass(dropped.exc_type, KeyboardInterrupt):
+        again = Timer(AGAIN, _thread.interrupt_main)
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(dropped)
