@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
@@ -40,11 +42,11 @@ def asked_jobs(multirun: Path) -> list[Job]:
         return []
     try:
         params = dict((config.hydra.sweeper.params or {}).items())
+        lines = [f"{key}={value}" for key, value in params.items()]
+        parsed = _parse([*lines, *config.hydra.overrides.task], _loader(config))
     except Exception as error:
         log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
         return []
-    lines = [f"{key}={value}" for key, value in params.items()]
-    parsed = _parse([*lines, *config.hydra.overrides.task])
     return list(product(*{one.get_key_element(): _choices(one) for one in parsed}.values()))
 
 
@@ -79,8 +81,16 @@ def _without_hydra(config: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if key != "hydra"}
 
 
-def _parse(lines: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(lines))
+def _parse(lines: Sequence[str], loader: ConfigLoaderImpl | None = None) -> list[Override]:
+    return OverridesParser.create(loader).parse_overrides(list(lines))
+
+
+def _loader(config: DictConfig) -> ConfigLoaderImpl:
+    """Return what finds the choices that a glob means, in our folder and the user's own."""
+    search_path = create_config_search_path(str(config_folder()))
+    for folder in _own_folders(config):
+        search_path.append("command-line", folder)
+    return ConfigLoaderImpl(search_path)
 
 
 def _choices(override: Override) -> list[str]:
@@ -98,6 +108,10 @@ def _text(override: Override) -> str:
 
 def _search_path(config: DictConfig) -> list[str]:
     """Return the override that adds the user's own --config-dir."""
-    sources = config.hydra.runtime.config_sources
-    own = [f"file://{source.path}" for source in sources if source.provider == "command-line"]
+    own = _own_folders(config)
     return [f"hydra.searchpath=[{','.join(own)}]"] if own else []
+
+
+def _own_folders(config: DictConfig) -> list[str]:
+    sources = config.hydra.runtime.config_sources
+    return [f"file://{source.path}" for source in sources if source.provider == "command-line"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from gad_bench.base.process import config_folder
 from gad_bench.config import register
 from gad_bench.report.frame import Run, Status
+
+SWEPT = re.compile(r",|=\w+\(")  # an override that lists values, or calls for some
 
 
 @cache
@@ -31,7 +34,7 @@ class SweepFolder:
 
     def __init__(self, path: Path, *overrides: str) -> None:
         self.path = path
-        plain = [line for line in overrides if "," not in line and "range(" not in line]
+        plain = [line for line in overrides if not SWEPT.search(line)]
         config = composed(*plain).copy()
         config.hydra.overrides.task = list(overrides)
         path.mkdir(parents=True)
