@@ -58,6 +58,8 @@ def one_line(error: BaseException) -> str:
     text, cause = str(error), error.__cause__
     if _is_of(error, ("hydra",)) and cause is not None and _is_of(cause, ("omegaconf",)):
         text += ": " + str(cause).partition("\n")[0]
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename} cannot be used: {error.strerror}"
     text = " ".join(text.split())
     is_said = is_users(error) or isinstance(error, KNOWN)
     return text if is_said else f"{type(error).__name__}: {text}"

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -53,6 +54,7 @@ def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split
     if config.resume:
         raise UserError("save and resume=true exclude one another: what is restored is not fitted")
     require_new(save_folder(config))
+    _require_writable(save_folder(config))
 
 
 def save_folder(config: DictConfig) -> Path:
@@ -100,6 +102,19 @@ def save_detector(
     folder = save_folder(config)
     write_folder(folder, facts, arrays, OmegaConf.to_yaml(config, resolve=True))
     return folder
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made, before hours are spent on what it is to hold."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"save={folder}: {folder.parent} cannot be written ({error.strerror}): "
+            "name another folder"
+        ) from error
 
 
 def _placed(backbone: Backbone) -> Backbone:

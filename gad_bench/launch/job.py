@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gad_bench import config as configuration
 from gad_bench.base.command import (
@@ -29,7 +29,7 @@ from gad_bench.base.command import (
     tell,
     wants_traceback,
 )
-from gad_bench.base.errors import TrackingError
+from gad_bench.base.errors import TrackingError, UserError
 from gad_bench.base.files import write_text
 from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
 from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
@@ -64,6 +64,7 @@ def job(config: DictConfig) -> float:
     output = Path(settings.runtime.output_dir)
     (output / FAILURE).unlink(missing_ok=True)
     try:
+        _settle_category(config, settings.overrides.task, output)
         return run(config, output, sweep_name(), watch)
     except Exception as error:
         _write_failure(output, error, list(settings.overrides.task))
@@ -71,6 +72,25 @@ def job(config: DictConfig) -> float:
             raise SystemExit(tell(error)) from None
         log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
+
+
+def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path) -> None:
+    """Take a data set's only category where none is named: the default is one of MVTec AD's.
+
+    Raises:
+        UserError: the data set has several.
+    """
+    if any(line.startswith("category=") for line in overrides):
+        return
+    dataset = configuration.build(config.dataset)
+    names = dataset.category_names()
+    if config.category in names:
+        return
+    if len(names) > 1:
+        choices = ", ".join(names)
+        raise UserError(f"category= is missing: data set {dataset.name} has {choices}")
+    config.category = names[0]
+    OmegaConf.save(config, output / ".hydra" / "config.yaml")  # what reports read
 
 
 def _status(application: Callable[[], object]) -> int:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
@@ -143,8 +144,9 @@ class SweepCallback(Callback):
         try:
             require_launcher(config.hydra.launcher._target_)
             _resolve_choices(config)
+            _require_own_folders(config)
             tracker: Tracker = build(config.tracking)
-            tracker.open_sweep(name, " ".join(config.hydra.overrides.task) or "sweep")
+            tracker.open_sweep(name, " ".join(_task(config)) or "sweep")
         except (UserError, OmegaConfBaseException) as error:  # Hydra swallows what is raised here
             reason = str(error).partition("\n")[0].removeprefix(UNRESOLVED)
             print(f"error: {reason}", file=sys.stderr)
@@ -184,6 +186,32 @@ def _resolve_choices(config: DictConfig) -> None:
     if sweeper.get("params"):
         with flag_override(config.hydra, "readonly", False):
             sweeper.params = OmegaConf.to_container(sweeper.params, resolve=True)
+
+
+def _require_own_folders(config: DictConfig) -> None:
+    """Refuse one folder for the detectors of many jobs.
+
+    Raises:
+        UserError: says how to name a folder a job.
+    """
+    params = dict(config.hydra.sweeper.get("params") or {})
+    lines = [f"{key}={value}" for key, value in params.items()]
+    parsed = OverridesParser.create().parse_overrides([*lines, *_task(config)])
+    swept = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    save = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))["save"]
+    if save is None or not swept or "save" in swept or "${" in save:
+        return
+    are_groups = any(isinstance(OmegaConf.select(config, key), DictConfig) for key in swept)
+    each = "_".join(f"${{{key}}}" for key in (["hydra:job.num"] if are_groups else swept))
+    raise UserError(
+        f"save={save} names one folder for the detectors of many jobs: "
+        f"name one for each, as in 'save={save}/{each}'"
+    )
+
+
+def _task(config: DictConfig) -> list[str]:
+    """Return the command line's overrides, with what they refer to as it was written."""
+    return cast("list[str]", OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
 
 
 def forget_sweep() -> None:

@@ -43,7 +43,8 @@ def asked_jobs(multirun: Path) -> list[Job]:
     try:
         params = dict((config.hydra.sweeper.params or {}).items())
         lines = [f"{key}={value}" for key, value in params.items()]
-        parsed = _parse([*lines, *config.hydra.overrides.task], _loader(config))
+        task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+        parsed = _parse([*lines, *cast("list[str]", task)], _loader(config))
     except Exception as error:
         log.warning("%s: what the sweep asked for cannot be told: %s", multirun, error)
         return []
