@@ -61,6 +61,21 @@ def refusal(outcome: Outcome) -> str:
         (["backbone=timm", "backbone.name=resnet19"], "resnet18"),
         (["tracking=mlflow", "tracking.uri=nonsense://x"], "tracking=none"),
         (["experiment=nothing"], "demo"),
+        (["covarience=oas"], "covarience is no key of the config: near it: covariance"),
+        (["+covarience=oas"], "covarience is no key of the config: near it: covariance"),
+        (["backbone=resnet18"], "there is no backbone=resnet18 (near it: resnet-18"),
+        (["hydra/launcher=jobli"], "there is no hydra/launcher=jobli (near it: joblib)"),
+        (["threshold.frp=0.01"], "threshold.frp is no key of the config: near it: threshold.fpr"),
+        (["+threshold.frp=0.01"], "threshold.frp is no key of the config: near it: threshold.fpr"),
+        (
+            ["threshold.x=0.01"],
+            "threshold.x is no key of the config: choose from threshold.fpr, thresh",
+        ),
+        (["detector=knn", "detector.reductoin=3"], "near it: detector.reduction"),
+        (["category=näme"], """quote the value, as in 'category="näme"'"""),
+        (["category=my[1]"], """quote the value, as in 'category="my[1]"'"""),
+        (["category='x"], """quote the value, as in 'category="x"'"""),
+        (["covariance"], "covariance is no KEY=VALUE"),
         (["save=/proc/x"], "save=/proc/x: /proc cannot be written"),
         (["dataset=folder", f"dataset.root={'x' * 300}"], "File name too long"),
     ],
@@ -163,7 +178,7 @@ def test_images_in_a_format_that_is_not_read_are_told_of_once(
 ) -> None:
     for number in range(2):
         (bolts / "train" / "good" / f"{number}.gif").write_bytes(b"GIF89a")
-    outcome = program(*QUICK, *own(bolts))
+    outcome = program(*QUICK, *own(bolts), "covariance=identity")
     assert outcome.status == 0, outcome.errors
     assert outcome.output.count("2 .gif files are passed over: convert them to PNG") == 1
 

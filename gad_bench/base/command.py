@@ -28,9 +28,17 @@ Keys = TypeVar("Keys")
 
 
 def run_told(command: Callable[[], int]) -> int:
-    """Carry out a command, tell of what goes wrong, and return the exit status."""
+    """Carry out a command, tell of what goes wrong, and return the exit status.
+
+    Who reads its output may stop before the end, as `| head` does: nothing is wrong then.
+    """
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -92,9 +100,14 @@ def run_command(
         arguments: of the command line.
     """
     if {"--help", "-h"} & set(arguments):
-        print(help_text(kind, usage))
-        return DONE
+        return run_told(lambda: show(help_text(kind, usage)))
     return run_told(lambda: command(parse(kind, arguments)))
+
+
+def show(text: str) -> int:
+    """Print a text; the status of a command that does no more."""
+    print(text)
+    return DONE
 
 
 def parse(kind: type[Keys], arguments: Sequence[str]) -> Keys:

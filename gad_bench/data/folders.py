@@ -11,8 +11,8 @@ from gad_bench.base.errors import UserError
 from gad_bench.data.images import SUFFIXES
 
 UNREAD = frozenset(
-    f".{name}"
-    for name in "avif cr2 cr3 dng gif heic heif jfif jp2 jxl nef pbm pgm pnm ppm psd raw".split()
+    {".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".nef"}
+    | {".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".raw"}
 )
 """How images in formats that are not read are named; they are told of when passed over."""
 

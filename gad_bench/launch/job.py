@@ -31,6 +31,7 @@ from gad_bench.base.command import (
 )
 from gad_bench.base.errors import TrackingError, UserError
 from gad_bench.base.files import write_text
+from gad_bench.base.mistakes import explained
 from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
 from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
 from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 def launch() -> int:
     """Run what the command line asks for and return the exit status."""
     forget_sweep()
+    logging.raiseExceptions = False  # of a log that cannot be written, as when nobody reads it
     configuration.register()
     os.environ.setdefault(SHOW_TRACEBACK, os.environ.get(FULL_ERROR, "0"))
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, and what is printed is decided here
@@ -102,7 +104,7 @@ def _status(application: Callable[[], object]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     except Exception as error:
-        return tell(error) if _is_news(error) else FAILED
+        return tell(explained(error, sys.argv[1:])) if _is_news(error) else FAILED
     return DONE
 
 
