@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from gad_bench.base.command import INTERRUPTED, tell_of_interrupt
+from gad_bench.base.command import INTERRUPTED, run_told, show, tell_of_interrupt
 from gad_bench.base.interrupt import heed_interrupts, was_interrupted
 from gad_bench.base.process import SINCE_START, quick_imports
 from gad_bench.launch.help import asks_for_help, help_text
@@ -13,24 +13,32 @@ from gad_bench.launch.help import asks_for_help, help_text
 
 def main() -> None:
     """Show the help, or hand over to Hydra, and end with the status that DESIGN gives."""
-    if asks_for_help(sys.argv[1:]):
-        print(help_text(sys.argv[1:]))
-        return
+    arguments = sys.argv[1:]
+    if asks_for_help(arguments):
+        sys.exit(run_told(lambda: show(help_text(arguments))))
+    if "--version" in arguments:
+        sys.exit(run_told(lambda: show(f"gad_bench {_version()}")))
     heed_interrupts()
-    try:
-        status = _launch()
-    except KeyboardInterrupt:  # before Hydra began, or while a sweep's end was told
-        status = tell_of_interrupt()
+    status = run_told(_launch)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be done but to end
     sys.exit(INTERRUPTED if was_interrupted() else status)
 
 
 def _launch() -> int:
     SINCE_START.restart()
-    with quick_imports():
-        from gad_bench.launch.job import launch
-    SINCE_START.lap("imports")
-    return launch()
+    try:
+        with quick_imports():
+            from gad_bench.launch.job import launch
+        SINCE_START.lap("imports")
+        return launch()
+    except KeyboardInterrupt:  # before Hydra began, or while a sweep's end was told
+        return tell_of_interrupt()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("gad_bench")
 
 
 if __name__ == "__main__":

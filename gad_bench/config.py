@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gad_bench.base.command import one_line
 from gad_bench.base.errors import UserError
+from gad_bench.base.mistakes import explained, no_such_key
 from gad_bench.base.process import (
     config_folder,
     default_cache_folder,
@@ -127,7 +128,8 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
             return compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_line(error)) from error
+        mistake = explained(error, overrides)
+        raise UserError(one_line(mistake)) from error
 
 
 def check(config: DictConfig) -> None:
@@ -136,9 +138,10 @@ def check(config: DictConfig) -> None:
     Raises:
         UserError: names the key, what it holds and what it may hold.
     """
-    unknown = sorted(set(map(str, config)) - {field.name for field in dataclasses.fields(Config)})
+    known = [field.name for field in dataclasses.fields(Config)]
+    unknown = sorted(set(map(str, config)) - set(known))
     if unknown:
-        raise UserError(f"{unknown[0]} is no key of the config: --help lists them all")
+        raise UserError(no_such_key(unknown[0], known))
     for key, node in config.items():
         if isinstance(node, DictConfig) and TARGET in node:
             _check_component(str(key), node)
@@ -230,6 +233,10 @@ def _check_component(key: str, node: DictConfig) -> None:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         name = str(error.full_key or "")
+        known = [field.name for field in dataclasses.fields(component)]
+        if name.partition(".")[0] not in known:
+            told = no_such_key(f"{key}.{name}", [f"{key}.{own}" for own in known])
+            raise UserError(told) from error
         if "not a ListConfig" in reason:
             reason = f"a list is needed, as in {key}.{name}=[{values[name]}]"
         raise UserError(f"{key}.{name}: {reason}".replace(".:", ":")) from error

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from program import Outcome, Program
 
 QUICK = ["backbone=filterbank", "tracking=none", "figures=false"]
@@ -60,6 +61,23 @@ def refusal(outcome: Outcome) -> str:
         (["backbone=timm", "backbone.name=resnet19"], "resnet18"),
         (["tracking=mlflow", "tracking.uri=nonsense://x"], "tracking=none"),
         (["experiment=nothing"], "demo"),
+        (["covarience=oas"], "covarience is no key of the config: near it: covariance"),
+        (["+covarience=oas"], "covarience is no key of the config: near it: covariance"),
+        (["backbone=resnet18"], "there is no backbone=resnet18 (near it: resnet-18"),
+        (["hydra/launcher=jobli"], "there is no hydra/launcher=jobli (near it: joblib)"),
+        (["threshold.frp=0.01"], "threshold.frp is no key of the config: near it: threshold.fpr"),
+        (["+threshold.frp=0.01"], "threshold.frp is no key of the config: near it: threshold.fpr"),
+        (
+            ["threshold.x=0.01"],
+            "threshold.x is no key of the config: choose from threshold.fpr, thresh",
+        ),
+        (["detector=knn", "detector.reductoin=3"], "near it: detector.reduction"),
+        (["category=näme"], """quote the value, as in 'category="näme"'"""),
+        (["category=my[1]"], """quote the value, as in 'category="my[1]"'"""),
+        (["category='x"], """quote the value, as in 'category="x"'"""),
+        (["covariance"], "covariance is no KEY=VALUE"),
+        (["save=/proc/x"], "save=/proc/x: /proc cannot be written"),
+        (["dataset=folder", f"dataset.root={'x' * 300}"], "File name too long"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -128,6 +146,47 @@ def test_images_that_cannot_be_used_are_named(
 
 def own(folder: Path) -> list[str]:
     return ["dataset=folder", f"dataset.root={folder.parent}", f"category={folder.name}"]
+
+
+def test_the_only_category_need_not_be_named(program: Program, bolts: Path) -> None:
+    named, *_ = own(bolts)[1:2]
+    outcome = program(*QUICK, "dataset=folder", named, "covariance=identity")
+    assert outcome.status == 0, outcome.errors
+    assert "bolt · filterbank" in outcome.output
+    config = OmegaConf.load(outcome.runs[-1] / ".hydra" / "config.yaml")
+    assert config.category == "bolt"
+
+
+def test_one_of_several_categories_must_be_named(program: Program, bolts: Path) -> None:
+    shutil.copytree(bolts, bolts.with_name("nut"))
+    line = refusal(program(*QUICK, "dataset=folder", f"dataset.root={bolts.parent}"))
+    assert "category= is missing: data set folder has bolt, nut" in line
+
+
+def test_the_only_category_of_a_list_need_not_be_named(program: Program, bolts: Path) -> None:
+    rows = [f"{path},{int('bent' in path.parts)},{path.parts[-3]}"
+            for path in bolts.rglob("t*/*/*.png")]  # fmt: skip
+    table = bolts.parent / "line 4.csv"
+    table.write_text("\n".join(["path,label,split", *rows]))
+    outcome = program(*QUICK, "covariance=identity", "dataset=folder", f"dataset.csv='{table}'")
+    assert outcome.status == 0, outcome.errors
+    assert "line 4 · filterbank" in outcome.output
+
+
+def test_images_in_a_format_that_is_not_read_are_told_of_once(
+    program: Program, bolts: Path
+) -> None:
+    for number in range(2):
+        (bolts / "train" / "good" / f"{number}.gif").write_bytes(b"GIF89a")
+    outcome = program(*QUICK, *own(bolts), "covariance=identity")
+    assert outcome.status == 0, outcome.errors
+    assert outcome.output.count("2 .gif files are passed over: convert them to PNG") == 1
+
+
+def test_an_output_folder_that_cannot_be_made_is_named(program: Program) -> None:
+    outcome = program(*DEMO, "hydra.run.dir=/proc/x")
+    assert outcome.status == 1
+    assert outcome.errors == "error: /proc/x cannot be used: No such file or directory\n"
 
 
 def test_one_training_image_is_too_few_without_folds(program: Program, bolts: Path) -> None:

@@ -29,9 +29,17 @@ Keys = TypeVar("Keys")
 
 
 def run_told(command: Callable[[], int]) -> int:
-    """Carry out a command, tell of what goes wrong, and return the exit status."""
+    """Carry out a command, tell of what goes wrong, and return the exit status.
+
+    Who reads its output may stop before the end, as `| head` does: nothing is wrong then.
+    """
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -67,6 +75,8 @@ def one_line(error: BaseException) -> str:
         text = f"{error.filename}: {error.strerror}"
     if _is_of(error, ("hydra",)) and cause is not None and _is_of(cause, ("omegaconf",)):
         text += ": " + str(cause).partition("\n")[0]
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        text = f"{error.filename} cannot be used: {error.strerror}"
     text = " ".join(text.split())
     is_said = is_users(error) or isinstance(error, KNOWN)
     return text if is_said else f"{type(error).__name__}: {text}"
@@ -99,9 +109,14 @@ def run_command(
         arguments: of the command line.
     """
     if {"--help", "-h"} & set(arguments):
-        print(help_text(kind, usage))
-        return DONE
+        return run_told(lambda: show(help_text(kind, usage)))
     return run_told(lambda: command(parse(kind, arguments)))
+
+
+def show(text: str) -> int:
+    """Print a text; the status of a command that does no more."""
+    print(text)
+    return DONE
 
 
 def parse(kind: type[Keys], arguments: Sequence[str]) -> Keys:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.images import SUFFIXES
+
+UNREAD = frozenset(
+    {".avif", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".nef"}
+    | {".pbm", ".pgm", ".pnm", ".ppm", ".psd", ".raw"}
+)
+"""How images in formats that are not read are named; they are told of when passed over."""
+
+log = logging.getLogger(__name__)
 
 
 def data_root(root: str | None, dataset: str, hint: str) -> Path:
@@ -22,7 +33,11 @@ def data_root(root: str | None, dataset: str, hint: str) -> Path:
     if not root:
         raise UserError(f"data set {dataset} has no root: {hint}")
     folder = Path(root).expanduser().absolute()
-    if not folder.is_dir():
+    try:
+        found = folder.is_dir()
+    except OSError as error:  # too long a name, say
+        raise UserError(f"data set {dataset}: {error.strerror}: {folder}") from error
+    if not found:
         raise UserError(f"data set {dataset}: there is no folder {folder}: {hint}")
     return folder
 
@@ -30,12 +45,17 @@ def data_root(root: str | None, dataset: str, hint: str) -> Path:
 def list_images(folder: Path) -> list[Path]:
     """Return the image files right in a folder, sorted; none when there is no such folder.
 
-    Hidden files (as macOS leaves them beside each file it copies) and other files are passed over.
+    Hidden files (as macOS leaves them beside each file it copies) and other files are passed over;
+    images in formats that are not read, with a word.
 
     Raises:
         UserError: a FIFO, a socket or a device has an image's name.
     """
-    return [path for path in _visible(folder) if is_image_name(path) and _is_file(path)]
+    files = _visible(folder)
+    unread = Counter(path.suffix.lower() for path in files if path.suffix.lower() in UNREAD)
+    for suffix, count in sorted(unread.items()):
+        _tell_unread(folder, suffix, count)
+    return [path for path in files if is_image_name(path) and _is_file(path)]
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -54,6 +74,12 @@ def require_images(folder: Path) -> list[Path]:
         state = "holds no images" if folder.is_dir() else "does not exist"
         raise UserError(f"{folder} {state}: it must hold {', '.join(sorted(SUFFIXES))} files")
     return images
+
+
+@cache
+def _tell_unread(folder: Path, suffix: str, count: int) -> None:
+    """Tell once of images that are passed over, however often the folder is listed."""
+    log.warning("%s: %d %s files are passed over: convert them to PNG", folder, count, suffix)
 
 
 def is_image_name(path: Path) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -60,6 +61,7 @@ def check_savable(
         is_saved(config, key)
     else:
         require_new(folder)
+        _require_writable(folder)
 
 
 def is_saved(config: DictConfig, key: str) -> bool:
@@ -128,6 +130,19 @@ def save_detector(
     }
     write_folder(folder, facts, arrays, OmegaConf.to_yaml(config, resolve=True))
     return folder
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made, before hours are spent on what it is to hold."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"save={folder}: {folder.parent} cannot be written ({error.strerror}): "
+            "name another folder"
+        ) from error
 
 
 def _placed(backbone: Backbone) -> Backbone:

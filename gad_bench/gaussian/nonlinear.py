@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,10 @@ from gad_bench.base.errors import UserError
 from gad_bench.gaussian.covariance import need_samples
 from gad_bench.gaussian.metric import Projected, SpectralMahalanobis
 from gad_bench.gaussian.projection import Selection, varying
+from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
 
+NAME = "ledoit_wolf_nonlinear"
 LEAST = 13
 """The kernel's bandwidth needs 12 degrees of freedom, and the mean takes one."""
 EDGE = np.sqrt(5)
@@ -19,33 +22,33 @@ EDGE = np.sqrt(5)
 FAR = 10.0
 """From where on twelve terms of a series give its Hilbert transform to the last digit."""
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NonlinearLedoitWolf:
     """Analytical nonlinear shrinkage, also of fewer samples than dimensions.
 
+    Samples that depend linearly on others, as an image that occurs twice does, count as none: where
+    the samples span r dimensions, they are taken for r + 1 samples. A feature that is the same in
+    all samples is left out.
+
     Source: Ledoit and Wolf 2020, "Analytical nonlinear shrinkage of large-dimensional covariance
-    matrices", Annals of Statistics 48(5); the equations in the comments are its. A feature that is
-    the same in all samples is left out.
+    matrices", Annals of Statistics 48(5); the equations in the comments are its.
     """
 
     def fit(self, samples: Statistics) -> Projected:
         """Shrink the eigenvalues of the empirical covariance.
 
         Raises:
-            UserError: there are too few samples, or they depend linearly on one another.
+            UserError: there are too few samples, or features depend linearly on one another.
         """
-        need_samples(samples, LEAST, "ledoit_wolf_nonlinear")
+        need_samples(samples, LEAST, NAME)
         kept = varying(samples)
-        spectrum, freedom = samples.spectrum, samples.count - 1
-        rank, full = len(spectrum.variances), min(len(kept), freedom)
-        if rank < full:
-            raise UserError(
-                f"covariance=ledoit_wolf_nonlinear: {samples.count} samples of {len(kept)} varying "
-                f"features have rank {rank} instead of {full}: remove images that occur twice and "
-                "features that depend linearly on others, or use covariance=ledoit_wolf"
-            )
-        variances = spectrum.variances[:full] * (samples.count / freedom)
+        spectrum = samples.spectrum
+        freedom = _freedom(samples, len(kept), len(spectrum.variances))
+        full = min(len(kept), freedom)
+        variances = spectrum.variances[:full] * ((freedom + 1) / freedom)
         shrunk, rest = shrink(variances, len(kept), freedom)
         metric = SpectralMahalanobis(
             mean=samples.mean[kept],
@@ -54,6 +57,37 @@ class NonlinearLedoitWolf:
             rest=rest,
         )
         return Projected(projection=Selection(kept), metric=metric)
+
+
+def _freedom(samples: Statistics, dimension: int, rank: int) -> int:
+    """Return the samples' degrees of freedom, of which those that repeat others have none.
+
+    Raises:
+        UserError: they are too few, or there are enough, and yet the features are dependent.
+    """
+    freedom = samples.count - 1
+    if rank >= min(dimension, freedom):
+        return freedom
+    told = f"covariance={NAME}: {samples.count} samples of {dimension} varying features"
+    if dimension < _distinct(samples):
+        raise UserError(
+            f"{told} have rank {rank}: remove features that depend linearly on others, "
+            "or use covariance=ledoit_wolf"
+        )
+    if rank < LEAST - 1:
+        raise UserError(
+            f"{told} have rank {rank}, as {rank + 1} would, and it needs {LEAST}: "
+            "use covariance=ledoit_wolf or more training images"
+        )
+    log.warning("%s are worth %d: images that occur twice add nothing", told, rank + 1)
+    return rank
+
+
+def _distinct(samples: Statistics) -> int:
+    """Return the number of samples but for repetitions, as far as it is known."""
+    if isinstance(samples, Samples):
+        return len(np.unique(samples.values, axis=0))
+    return samples.count
 
 
 def shrink(variances: Vector, dimension: int, freedom: int) -> tuple[Vector, float]:

@@ -14,7 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gad_bench import config as configuration
 from gad_bench.base.command import (
@@ -29,9 +29,10 @@ from gad_bench.base.command import (
     tell_of_interrupt,
     wants_traceback,
 )
-from gad_bench.base.errors import TrackingError
+from gad_bench.base.errors import TrackingError, UserError
 from gad_bench.base.files import write_text
 from gad_bench.base.interrupt import end_if_interrupted
+from gad_bench.base.mistakes import explained
 from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
 from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
 from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
@@ -44,6 +45,7 @@ OWN_FOLDER = "the run's own folder, which hydra.run.dir=PATH or hydra.sweep.dir=
 def launch() -> int:
     """Run what the command line asks for and return the exit status."""
     forget_sweep()
+    logging.raiseExceptions = False  # of a log that cannot be written, as when nobody reads it
     configuration.register()
     os.environ.setdefault(SHOW_TRACEBACK, os.environ.get(FULL_ERROR, "0"))
     os.environ[FULL_ERROR] = "1"  # Hydra then raises, and what is printed is decided here
@@ -68,6 +70,7 @@ def job(config: DictConfig) -> float:
     output = Path(settings.runtime.output_dir)
     (output / FAILURE).unlink(missing_ok=True)
     try:
+        _settle_category(config, settings.overrides.task, output)
         auroc = run(config, output, sweep_name(), watch)
     except Exception as error:
         end_if_interrupted()  # a library made an error of it
@@ -80,6 +83,25 @@ def job(config: DictConfig) -> float:
     return auroc
 
 
+def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path) -> None:
+    """Take a data set's only category where none is named: the default is one of MVTec AD's.
+
+    Raises:
+        UserError: the data set has several.
+    """
+    if any(line.startswith("category=") for line in overrides):
+        return
+    dataset = configuration.build(config.dataset)
+    names = dataset.category_names()
+    if config.category in names:
+        return
+    if len(names) > 1:
+        choices = ", ".join(names)
+        raise UserError(f"category= is missing: data set {dataset.name} has {choices}")
+    config.category = names[0]
+    OmegaConf.save(config, output / ".hydra" / "config.yaml")  # what reports read
+
+
 def _status(application: Callable[[], object]) -> int:
     try:
         application()
@@ -90,7 +112,7 @@ def _status(application: Callable[[], object]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno and not error.filename:  # Hydra's own files
             error = OSError(error.errno, error.strerror, OWN_FOLDER)
-        return tell(error) if _is_news(error) else FAILED
+        return tell(explained(error, sys.argv[1:])) if _is_news(error) else FAILED
     return DONE
 
 

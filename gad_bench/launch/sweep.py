@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -150,9 +151,10 @@ class SweepCallback(Callback):
         name = str(config.hydra.sweep.dir)
         with _told():
             refuse_passwords(config)
-            title = " ".join(config.hydra.overrides.task) or "sweep"
+            title = " ".join(_task(config)) or "sweep"
             require_launcher(config.hydra.launcher._target_)
             list_choices(config)
+            _require_own_folders(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, title)
         _started = Sweep(name, Path(name).absolute(), tracker)
@@ -236,6 +238,32 @@ def list_choices(config: DictConfig) -> None:
             task.insert(0, override(CATEGORY, *build(config.dataset).category_names()))
     with flag_override(config.hydra, "readonly", False):
         sweeper.params, overrides.task = choices, task
+
+
+def _require_own_folders(config: DictConfig) -> None:
+    """Refuse one folder for the detectors of many jobs.
+
+    Raises:
+        UserError: says how to name a folder a job.
+    """
+    params = dict(config.hydra.sweeper.get("params") or {})
+    lines = [f"{key}={value}" for key, value in params.items()]
+    parsed = OverridesParser.create().parse_overrides([*lines, *_task(config)])
+    swept = [override.key_or_group for override in parsed if override.is_sweep_override()]
+    save = cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False))["save"]
+    if save is None or not swept or "save" in swept or "${" in save:
+        return
+    are_groups = any(isinstance(OmegaConf.select(config, key), DictConfig) for key in swept)
+    each = "_".join(f"${{{key}}}" for key in (["hydra:job.num"] if are_groups else swept))
+    raise UserError(
+        f"save={save} names one folder for the detectors of many jobs: "
+        f"name one for each, as in 'save={save}/{each}'"
+    )
+
+
+def _task(config: DictConfig) -> list[str]:
+    """Return the command line's overrides, with what they refer to as it was written."""
+    return cast("list[str]", OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
 
 
 def forget_sweep() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
@@ -47,9 +49,8 @@ def asked_jobs(multirun: Path) -> list[Job]:
         if hydra["sweeper"]["_target_"] != SWEEPER:
             return []
         params = (hydra["sweeper"].get("params") or {}).items()
-        parsed = _parse(
-            [*(_line(key, value) for key, value in params), *hydra["overrides"]["task"]]
-        )
+        lines = [*(_line(key, value) for key, value in params), *hydra["overrides"]["task"]]
+        parsed = _parse(lines, _loader(hydra))
     except UNTOLD as error:
         log.warning("%s: what the sweep asked for cannot be told: %s", multirun, one_line(error))
         return []
@@ -61,7 +62,7 @@ def composed_keys(multirun: Path, jobs: Sequence[Job]) -> Iterator[dict[str, str
     if not jobs:
         return
     register()
-    search = _search_path(read_stored(multirun))
+    search = _search_path(read_stored(multirun)["hydra"])
 
     @cache
     def compose_once(overrides: Job) -> dict[str, str]:
@@ -98,8 +99,16 @@ def _without_hydra(config: DictConfig) -> dict[str, Any]:
     return {key: value for key, value in nested.items() if key != "hydra"}
 
 
-def _parse(lines: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(lines))
+def _parse(lines: Sequence[str], loader: ConfigLoaderImpl | None = None) -> list[Override]:
+    return OverridesParser.create(loader).parse_overrides(list(lines))
+
+
+def _loader(hydra: Mapping[str, Any]) -> ConfigLoaderImpl:
+    """Return what finds the choices that a glob means, in our folder and the user's own."""
+    search_path = create_config_search_path(str(config_folder()))
+    for folder in _own_folders(hydra):
+        search_path.append("command-line", folder)
+    return ConfigLoaderImpl(search_path)
 
 
 def _choices(override: Override) -> list[str]:
@@ -115,8 +124,12 @@ def _text(override: Override) -> str:
     return value.text if isinstance(value, QuotedString) else str(value)
 
 
-def _search_path(config: Mapping[str, Any]) -> list[str]:
+def _search_path(hydra: Mapping[str, Any]) -> list[str]:
     """Return the override that adds the user's own --config-dir."""
-    sources = config["hydra"]["runtime"]["config_sources"]
-    own = [f"file://{one['path']}" for one in sources if one["provider"] == "command-line"]
+    own = _own_folders(hydra)
     return [f"hydra.searchpath=[{','.join(own)}]"] if own else []
+
+
+def _own_folders(hydra: Mapping[str, Any]) -> list[str]:
+    sources = hydra["runtime"]["config_sources"]
+    return [f"file://{one['path']}" for one in sources if one["provider"] == "command-line"]

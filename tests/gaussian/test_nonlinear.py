@@ -119,9 +119,35 @@ def test_a_constant_feature_is_left_out() -> None:
     np.testing.assert_allclose(metric.distance(padded), expected, rtol=1e-10)
 
 
-def test_too_few_and_dependent_samples_are_refused() -> None:
+@pytest.mark.parametrize("dimension", [30, 24])
+def test_repeated_samples_count_once_in_the_papers_formula(
+    dimension: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    generator = np.random.default_rng(6)
+    values = generator.standard_normal((20, dimension)) @ np.diag(np.linspace(1, 3, dimension))
+    repeated = np.concatenate([values, values[:5]])
+    tested = generator.standard_normal((5, dimension))
+    covariance = shrunk_by_definition(np.cov(repeated.T, bias=True) * 20 / 19, 19)
+    centred = tested - repeated.mean(axis=0)
+    expected = np.sqrt(np.sum(centred * np.linalg.solve(covariance, centred.T).T, axis=1))
+    distances = NonlinearLedoitWolf().fit(Samples(repeated)).distance(tested)
+    np.testing.assert_allclose(distances, expected, rtol=1e-8)
+    assert f"25 samples of {dimension} varying features are worth 20" in caplog.text
+
+
+def test_every_image_twice_is_every_image_once() -> None:
+    values = np.random.default_rng(7).standard_normal((20, 30))
+    twice = NonlinearLedoitWolf().fit(Samples(np.concatenate([values, values])))
+    once = NonlinearLedoitWolf().fit(Samples(values))
+    np.testing.assert_allclose(twice.distance(values), once.distance(values), rtol=1e-9)
+
+
+def test_too_few_and_dependent_features_are_refused() -> None:
     values = np.random.default_rng(6).standard_normal((20, 30))
     with pytest.raises(UserError, match="12 samples of 30 features are too few, it needs 13"):
         NonlinearLedoitWolf().fit(Samples(values[:12]))
-    with pytest.raises(UserError, match="25 samples of 30 varying features have rank 19 instead"):
-        NonlinearLedoitWolf().fit(Samples(np.concatenate([values, values[:5]])))
+    with pytest.raises(UserError, match="rank 11, as 12 would, and it needs 13"):
+        NonlinearLedoitWolf().fit(Samples(np.concatenate([values[:12], values[:5]])))
+    dependent = np.concatenate([values[:, :10], values[:, :2]], axis=1)
+    with pytest.raises(UserError, match="20 samples of 12 varying features have rank 10: remove f"):
+        NonlinearLedoitWolf().fit(Samples(dependent))

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
+from program import Program
 
+from gad_bench.base.choices import keys_of
+from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.launch.help import help_text
 
@@ -39,10 +44,58 @@ def test_choices_of_the_users_own_folder_are_shown(tmp_path: Path) -> None:
     assert "the line 4 camera" in text
 
 
+def test_a_choices_own_keys_are_shown_with_their_comments() -> None:
+    text = help_text(["--help", "backbone=timm", "fold"])
+    assert "backbone.taps=null" in text
+    assert "NAME.TAG; NAME alone with weights or pretrained=false" in text
+    assert "* kfold" in text
+    assert "ledoit_wolf" not in text
+
+
+def test_keys_that_a_choice_shares_with_others_are_among_its_own() -> None:
+    text = help_text(["backbone=efficientnet-b0"])
+    assert "backbone.pretrained=true" in text
+    assert "backbone.name=tf_efficientnet_b0.aa_in1k" in text
+    assert "dataset.shared.rotation_limit=45" in help_text(["dataset=mvtec_ad"])
+
+
+def test_what_an_experiment_sets_is_shown() -> None:
+    assert "covariance: identity,diagonal" in help_text(["experiment=estimators"])
+
+
+def test_a_choice_that_there_is_not_is_refused_with_those_near_it() -> None:
+    with pytest.raises(UserError, match="there is no backbone=resnet18: choose from resnet-18"):
+        help_text(["backbone=resnet18"])
+
+
+@pytest.mark.parametrize("path", CHOICES)
+def test_every_key_of_every_choice_is_found(path: Path) -> None:
+    loaded = yaml.safe_load(path.read_text())
+    wanted = {key for key in loaded if key not in ("_target_", "defaults", "hydra")}
+    assert wanted <= {key.name.partition(".")[0] for key in keys_of(path)}
+
+
+@pytest.mark.parametrize("module", ["gad_bench", "gad_bench.predict"])
+def test_a_reader_that_stops_early_is_no_error(module: str) -> None:
+    program = f"{sys.executable} -m {module} --help"
+    piped = subprocess.run(
+        ["bash", "-c", f"{program} | true; exit ${{PIPESTATUS[0]}}"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (piped.returncode, piped.stderr) == (0, "")
+
+
+def test_the_version_is_the_programs_own(program: Program) -> None:
+    assert program("--version").output == f"gad_bench {version('gad_bench')}\n"
+
+
 def test_help_loads_neither_hydra_nor_models() -> None:
     code = (
         "import sys; sys.argv = ['gad_bench', '--help'];"
-        "import gad_bench.__main__ as entry; entry.main();"
+        "import gad_bench.__main__ as entry\n"
+        "try:\n    entry.main()\nexcept SystemExit as end:\n    assert not end.code\n"
         "sys.exit(bool({'hydra', 'torch', 'mlflow', 'numpy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)

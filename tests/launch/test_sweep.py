@@ -102,6 +102,28 @@ def test_a_store_that_cannot_be_used_is_told_before_any_job(program: Program) ->
     assert outcome.runs == []
 
 
+@pytest.mark.parametrize(
+    ("swept", "example"),
+    [
+        (["category=wood,fabric", "fold.index=0,1"], "'save=it/${category}_${fold.index}'"),
+        (["covariance=oas,identity"], "'save=it/${hydra:job.num}'"),
+    ],
+)
+def test_one_folder_for_the_detectors_of_many_jobs_is_refused_before_any(
+    program: Program, swept: list[str], example: str
+) -> None:
+    outcome = program(*DEMO, "tracking=none", "save=it", *swept)
+    assert outcome.status == 2
+    assert example in outcome.errors
+    assert outcome.runs == []
+
+
+def test_each_job_of_a_sweep_may_save_its_detector(program: Program) -> None:
+    outcome = program(*DEMO, "tracking=none", "covariance=oas,identity", "save=it/${hydra:job.num}")
+    assert outcome.status == 0, outcome.errors
+    assert {path.name for path in (outcome.folder / "it").iterdir()} == {"0", "1"}
+
+
 RESUMED = [*DEMO, "resume=true", "covariance=identity,diagonal,ledoit_wolf"]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from gad_bench.base.process import config_folder
 from gad_bench.config import register
 from gad_bench.launch.sweep import list_choices
 from gad_bench.report.frame import Run, Status
+
+SWEPT = re.compile(r",|=\w+\(")  # an override that lists values, or calls for some
 
 
 @cache
@@ -32,7 +35,7 @@ class SweepFolder:
 
     def __init__(self, path: Path, *overrides: str) -> None:
         self.path = path
-        plain = [line for line in overrides if "," not in line and "range(" not in line]
+        plain = [line for line in overrides if not SWEPT.search(line)]
         config = composed(*plain).copy()
         config.hydra.overrides.task = list(overrides)
         list_choices(config)

@@ -33,6 +33,30 @@ def test_the_command_line_stands_above_an_experiments_own_sweep(
     assert [set(job) for job in jobs] == [set(task)]
 
 
+@pytest.mark.parametrize(
+    ("swept", "choices"),
+    [
+        ("combination=glob(*)", 5),
+        ("covariance=glob([l*,o*],exclude=*nonlinear)", 2),
+        ("seed=range(1,7,2)", 3),
+        ("covariance=choice(oas,shrunk)", 2),
+        ("seed=shuffle(range(4))", 4),
+        ("covariance=sort(oas,identity,reverse=true)", 2),
+        ("covariance=shuffle(oas,identity,shrunk)", 3),
+        ("seed=sort(range(3))", 3),
+    ],
+)
+def test_every_way_to_sweep_is_understood(
+    tmp_path: Path, sweep_folder: Any, swept: str, choices: int
+) -> None:
+    multirun = sweep_folder(tmp_path / "s", "category=wood", swept, *TINY).path / "multirun.yaml"
+    jobs = asked_jobs(multirun)
+    assert len(set(jobs)) == choices
+    key = swept.partition("=")[0]
+    assert {job[1].partition("=")[0] for job in jobs} == {key}
+    assert len(list(composed_keys(multirun, jobs))) == choices
+
+
 def test_another_sweeper_tells_nothing_of_its_jobs(tmp_path: Path, sweep_folder: Any) -> None:
     multirun = sweep_folder(tmp_path / "s", "category=wood,fabric", *TINY).path / "multirun.yaml"
     config = OmegaConf.load(multirun)
