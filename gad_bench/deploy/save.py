@@ -21,6 +21,7 @@ from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
+from gad_bench.steps.cross_fitting import CrossFits
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 
@@ -32,6 +33,7 @@ class Fitted(NamedTuple):
 
     model: FittedModel
     scores: Scores
+    cross: CrossFits
     localised: Localised | None
 
 
@@ -82,7 +84,7 @@ def save_detector(
     Raises:
         UserError: a part cannot be written as arrays, or the folder is there already.
     """
-    rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out)
+    rule = decision_rule(fitted.model, parts.threshold, fitted.scores, fitted.cross)
     log.info("%s", rule.told)
     scorer = Scorer(
         backbone=_placed(parts.backbone),
