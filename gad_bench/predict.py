@@ -69,12 +69,9 @@ def predict(request: PredictRequest) -> int:
         write_overlays(found.images, found.heat_maps, output / HEAT_MAPS)
     for reason in found.unreadable.values():
         print(f"passed over: {reason}", file=sys.stderr)
-    decided = found.anomalous
-    called = (
-        "" if decided is None else f", {decided.sum()} anomalous (beyond {found.threshold:.4g})"
-    )
+    rule, decided = detector.scorer.rule, found.anomalous
+    called = "" if decided is None else f", {decided.sum()} anomalous"
     passed = f", {len(found.unreadable)} passed over" if found.unreadable else ""
-    rule = detector.scorer.rule
     print(rule.told if request.threshold is None else rule.told_beside(request.threshold))
     print(f"{len(found.scores)} images scored{called}{passed}: {output / SCORES}")
     return FAILED if found.unreadable else DONE

@@ -12,7 +12,7 @@ from gad_bench.data.split import split_catalog
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
-from gad_bench.steps.cross_fitting import hold_out_in_turn
+from gad_bench.steps.cross_fitting import cross_fit
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.localising import localise
 from gad_bench.steps.parts import Parts
@@ -67,9 +67,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             model = fit(training, split, parts.detector, parts.combination)
             scores.append(score(catalog, features.blocks, model, split))
         watch.lap("fit")
+        fits = cross_fit(catalog, features.blocks, training, parts, cross)
         if cross:
-            held_out = hold_out_in_turn(catalog, features.blocks, training, parts, cross)
-            scores = [scores[0].with_held_out(held_out)]
             watch.lap("calibration")
         localised = localise(config, parts, catalog, splits[0], source.reader(images))
         if localised:
@@ -83,6 +82,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             training=training,
             model=model,
             scores=scores,
+            calibrating=fits.scores,
             localised=localised,
             seconds_fit=watch.seconds["fit"],
         )
@@ -91,7 +91,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         results.draw(output, metrics)
         watch.lap("figures")
         if config.save:
-            fitted = Fitted(model, scores[0], localised)
+            fitted = Fitted(model, scores[0], fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
         tracked.log(metrics, results.images, output)

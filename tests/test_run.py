@@ -367,8 +367,9 @@ def test_all_folds_give_an_image_one_p_value(program: Program, shared_cache: Pat
     assert "of the good test images flagged" in outcome.output
 
 
-def test_without_folds_there_are_no_p_values_and_a_word_says_so(program: Program) -> None:
-    outcome = program(*THRESHOLDS, "fold=full", "covariance=diagonal")
+def test_without_images_held_out_there_are_no_p_values_and_a_word_says_so(program: Program) -> None:
+    full = ["fold=full", "fold.calibration_folds=0"]
+    outcome = program(*THRESHOLDS, *full, "covariance=diagonal")
     assert outcome.status == 0, outcome.errors
     assert "p_value" not in outcome.scores
     assert "no validation images, so no p-values" in outcome.output

@@ -52,7 +52,7 @@ class Full:
         seed: of the shuffle.
     """
 
-    calibration_folds: int = 10
+    calibration_folds: int = 5
     seed: int = 0
 
     label = "full"
@@ -172,15 +172,16 @@ def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) ->
 def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Split]:
     """Return splits of a fold's fitted good images, each held out by one and fitted by the others.
 
-    Anomalous images among the fitted ones stay in all fits and are never held out.
+    What the fold itself holds out or tests, all of them do. Anomalous images among the fitted ones
+    stay in all fits and are never held out.
     """
     anomalous = labels[split.train] == 1
     good, moved = split.train[~anomalous], split.train[anomalous]
     return [
         Split(
             train=np.concatenate([good[fitted], moved]),
-            validation=good[held_out],
-            test=np.arange(0),
+            validation=np.concatenate([good[held_out], split.validation]),
+            test=split.test,
         )
         for fitted, held_out in fold.cross_fits(len(good))
     ]

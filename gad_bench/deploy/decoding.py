@@ -89,11 +89,13 @@ class _Reader:
         self.arrays, self.trusted = arrays, trusted
         self.used: set[str] = set()
 
-    def read(self, node: Any, kind: Any, place: str) -> Any:  # noqa: ANN401
+    def read(self, node: Any, kind: Any, place: str) -> Any:  # noqa: ANN401, PLR0911 - one a kind
         """Return the value of a node, of the type that is due."""
         if kind is Any:
             return self._read_any(node, place)
         kind = _due(node, kind)
+        if isinstance(kind, tuple):
+            return self._object(node, kind, place)
         origin, inner = typing.get_origin(kind) or kind, typing.get_args(kind)
         if origin in PLAIN:
             _require(PLAIN[origin](node), place, f"is no {origin.__name__} that can be")
@@ -194,11 +196,14 @@ def _require(holds: object, place: str, wrong: str) -> None:
 
 
 def _due(node: Any, kind: Any) -> Any:  # noqa: ANN401
-    """Return the type that is due of a union with None, by whether the node is None."""
+    """Return the type that is due of a union: None's for None, or the classes that it may be of."""
     if typing.get_origin(kind) not in (typing.Union, types.UnionType):
         return kind
-    wanted = {one is type(None): one for one in typing.get_args(kind)}
-    return wanted[node is None and True in wanted]
+    kinds = typing.get_args(kind)
+    if node is None and type(None) in kinds:
+        return type(None)
+    wanted = tuple(one for one in kinds if one is not type(None))
+    return wanted[0] if len(wanted) == 1 else wanted
 
 
 def _hints(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a dataclass

@@ -55,7 +55,10 @@ class Predictions:
         scores: the images' [images].
         p_values: how probable a good image with such a score or a higher one is [images]; None
             where the rule does not go by images held out.
-        threshold: the score beyond which an image is called anomalous; None for no decision.
+        threshold: the score beyond which an image is called anomalous; None where p-values by
+            several fits decide, or nothing does.
+        anomalous: the decisions [images], None where there are none. Where the detector's own rule
+            gives p-values, they say which are at most its rate.
         heat_maps: of the images, where the run localised and they are asked for.
         unreadable: of each image that was passed over, why.
     """
@@ -65,16 +68,9 @@ class Predictions:
     scores: Vector
     p_values: Vector | None
     threshold: float | None
+    anomalous: NDArray[np.bool_] | None
     heat_maps: HeatMaps | None
     unreadable: Mapping[str, str]
-
-    @property
-    def anomalous(self) -> NDArray[np.bool_] | None:
-        """The decisions [images], None where there is no threshold.
-
-        By the detector's own threshold they say where p_values are at most the rule's rate.
-        """
-        return None if self.threshold is None else self.scores > self.threshold
 
     def table(self) -> pd.DataFrame:
         """Return a row per image: path, a column per block, score, and what else is known.
@@ -188,26 +184,35 @@ class SavedDetector:
         names = [_name(number, image) for number, image in enumerate(several)]
         reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)
         readers = [partial(reading, name, own) for name, own in zip(names, several, strict=True)]
-        blocks, scores = self._score(readers)
+        blocks, scores, p_values = self._score(readers)
         heat = self._heat_maps(readers) if heat_maps else None
         read = np.array([name not in reading.unreadable for name in names], bool)
+        scores, p_values = scores[read], None if p_values is None else p_values[read]
+        own = self.scorer.rule.decisions(scores, p_values)
         return Predictions(
             images=[name for name, known in zip(names, read, strict=True) if known],
             blocks=dict(zip(self.scorer.model.blocks, blocks[read].T, strict=True)),
-            scores=scores[read],
-            p_values=self.scorer.rule.p_values(scores[read]),
+            scores=scores,
+            p_values=p_values,
             threshold=self.scorer.rule.threshold if threshold is None else threshold,
+            anomalous=own if threshold is None else np.asarray(scores > threshold),
             heat_maps=heat and replace(heat, grids=heat.grids[read]),
             unreadable=reading.unreadable,
         )
 
-    def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector]:
-        model = self.scorer.model
-        scored = [one_thread()(model.score)(batch) for batch in self._features(readers)]
-        if not scored:
-            return np.empty((0, len(model.blocks))), np.empty(0)
-        blocks, images = zip(*scored, strict=True)
-        return np.concatenate(blocks), np.concatenate(images)
+    def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector, Vector | None]:
+        model, rule = self.scorer.model, self.scorer.rule
+        blocks, scores = [np.empty((0, len(model.blocks)))], [np.empty(0)]
+        p_values = [np.empty(0)]
+        for batch in self._features(readers):
+            with one_thread():
+                of_blocks, of_images = model.score(batch)
+                found = rule.p_values(of_images, batch)
+            blocks.append(of_blocks)
+            scores.append(of_images)
+            p_values += [] if found is None else [found]
+        known = np.concatenate(p_values) if rule.calibration else None
+        return np.concatenate(blocks), np.concatenate(scores), known
 
     def _heat_maps(self, readers: Sequence[partial[Pixels]]) -> HeatMaps | None:
         scorer = self.scorer

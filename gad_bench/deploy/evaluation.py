@@ -20,6 +20,7 @@ from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
+from gad_bench.deploy.rule import DecisionRule
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.definitions import SOUND
 from gad_bench.evaluation.working_points import measured_rates
@@ -104,7 +105,7 @@ def evaluate_detector(
             "seconds_extract": features.seconds_extract,
             "seconds_score": watch.seconds["score"],
             "cache_hit": features.cache_hit,
-            **_rates(scores, detector.scorer.rule.threshold),
+            **_rates(scores, detector.scorer.rule),
         }
         write_results(output, config, [catalog], [scores], metrics)
         if config.figures:
@@ -136,15 +137,14 @@ def _score(detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatu
     nothing = np.arange(0)
     everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
     scores = score(catalog, features.blocks, detector.scorer.model, everything)
-    return replace(scores, p_values=detector.scorer.rule.p_values(scores.combined))
+    p_values = detector.scorer.rule.p_values(scores.combined, features.blocks)
+    return replace(scores, p_values=p_values)
 
 
-def _rates(scores: Scores, threshold: float | None) -> dict[str, float]:
-    """Return at which rates the detector's own threshold calls good and anomalous images so."""
-    if threshold is None:
+def _rates(scores: Scores, rule: DecisionRule) -> dict[str, float]:
+    """Return at which rates the detector's own rule calls good and anomalous images anomalous."""
+    flagged = rule.decisions(scores.combined, scores.p_values)
+    if flagged is None:
         return {}
-    flagged = scores.combined > threshold
-    return {
-        "threshold_detector": threshold,
-        **dict(measured_rates(scores.labels, flagged, "detector")),
-    }
+    threshold = {} if rule.threshold is None else {"threshold_detector": rule.threshold}
+    return threshold | dict(measured_rates(scores.labels, flagged, "detector"))

@@ -22,6 +22,7 @@ from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.gaussian.model import FittedModel
+from gad_bench.steps.cross_fitting import CrossFits
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY
@@ -34,6 +35,7 @@ class Fitted(NamedTuple):
 
     model: FittedModel
     scores: Scores
+    cross: CrossFits
     localised: Localised | None
 
 
@@ -113,7 +115,7 @@ def save_detector(
     if is_saved(config, about[KEY]):
         log.info("%s holds this run's detector already, and stays as it is", folder)
         return folder
-    rule = decision_rule(fitted.model, parts.threshold, fitted.scores.held_out, parts.metrics)
+    rule = decision_rule(fitted.model, parts.threshold, fitted.scores, fitted.cross, parts.metrics)
     log.info("%s", rule.told)
     scorer = Scorer(
         backbone=_placed(parts.backbone),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gad_bench.deploy.rule import DecisionRule
-from gad_bench.evaluation.conformal import Calibration
+from gad_bench.evaluation.conformal import Calibration, CrossCalibration
 from gad_bench.evaluation.thresholds import CONFORMAL, GAUSSIAN, DistanceLaw
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone, Runtime
@@ -59,7 +59,7 @@ KINDS: Mapping[Any, tuple[type, ...]] = {
     FittedLocalisation: (BlockGaussians, PositionGaussians),
 }
 """The classes that may stand where a protocol is asked for."""
-PARTS = (FittedModel, DecisionRule, Calibration, DistanceLaw, Embedding)
+PARTS = (FittedModel, DecisionRule, Calibration, CrossCalibration, DistanceLaw, Embedding)
 """The classes that others name as the types of their fields."""
 CLASSES = frozenset(PARTS).union(*KINDS.values())
 
@@ -133,11 +133,24 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "scores are none": lambda own: len(own.scores) > 0,
         "scores do not rise": lambda own: list(own.scores) == sorted(own.scores),
     },
+    CrossCalibration: {
+        "scores are none": lambda own: len(own.scores) > 0,
+        "scores and weights do not fit one another": lambda own: (
+            [len(one) for one in own.scores] == [len(one) for one in own.weights]
+        ),
+        "weights must be positive": lambda own: all((one > 0).all() for one in own.weights),
+        "images must be at least 1": lambda own: own.images >= 1,
+    },
     DecisionRule: {
         "fpr must lie in (0, 1)": lambda own: 0 < own.fpr < 1,
+        "rate must lie in [fpr, 1]": lambda own: own.fpr <= own.rate <= 1,
         "method is unknown": lambda own: own.method in (None, CONFORMAL, GAUSSIAN),
         "method and threshold go together": lambda own: (
-            (own.method is None) == (own.threshold is None)
+            (own.method is None or isinstance(own.calibration, CrossCalibration))
+            == (own.threshold is None)
+        ),
+        "fits and calibration go together": lambda own: (
+            len(own.fits) == len(getattr(own.calibration, "weights", ()))
         ),
         "method asks for a calibration": lambda own: own.method != CONFORMAL or own.calibration,
         "sigmas are of other blocks than laws": lambda own: own.sigmas.keys() == own.laws.keys(),

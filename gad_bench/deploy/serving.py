@@ -60,7 +60,7 @@ def _outputs(detector: SavedDetector) -> dict[str, str]:
     columns["score"] = "double"
     if rule.calibration is not None:
         columns["p_value"] = "double"
-    if rule.threshold is not None:
+    if rule.method is not None:
         columns["anomalous"] = "long"
     return columns
 

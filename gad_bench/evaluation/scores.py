@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -28,16 +28,13 @@ class HeldOut:
 
     Attributes:
         images: [images], their rows in the catalog.
-        blocks: float64 [images] by block, by the same detectors as the test set's, or by such that
-            were fitted on all but a fold.
+        blocks: float64 [images] by block, by the same detectors as the test set's.
         combined: float64 [images], the image's score.
-        fits: how many fits that took; 1 for the test set's own.
     """
 
     images: NDArray[np.integer]
     blocks: Mapping[int, NDArray[np.float64]]
     combined: NDArray[np.float64]
-    fits: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,22 +69,6 @@ class Scores:
     def lacking(self) -> list[str]:
         """Which images, of good and anomalous ones, the test set lacks."""
         return [kind for kind, label in KINDS.items() if not (self.labels == label).any()]
-
-    def with_held_out(self, fits: Sequence[HeldOut]) -> Scores:
-        """Return the scores with those of further fits' images held out beside its own."""
-        if not fits:
-            return self
-        parts = [*([self.held_out] if self.held_out else []), *fits]
-        joined = HeldOut(
-            images=np.concatenate([part.images for part in parts]),
-            blocks={
-                block: np.concatenate([part.blocks[block] for part in parts])
-                for block in self.blocks
-            },
-            combined=np.concatenate([part.combined for part in parts]),
-            fits=len(fits),
-        )
-        return replace(self, held_out=joined)
 
 
 def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> dict[str, float]:

@@ -54,7 +54,7 @@ class Threshold:
             raise UserError(
                 "threshold=conformal needs validation images that the fit does not see, and this "
                 "fold holds none out: use fold=kfold, fold=cross, fold=full with "
-                "fold.calibration_folds=10, or threshold=gaussian"
+                "fold.calibration_folds=5, or threshold=gaussian"
             )
 
     def require_distances(self, blocks: int) -> None:

@@ -39,7 +39,10 @@ class WorkingPoints:
 
 
 def working_points(
-    threshold: Threshold, folds: Sequence[Scores], tested: Sequence[Rows]
+    threshold: Threshold,
+    folds: Sequence[Scores],
+    tested: Sequence[Rows],
+    calibrating: Sequence[Scores] = (),
 ) -> WorkingPoints:
     """Seek the wanted rate by the methods that were chosen, and measure what the test set shows.
 
@@ -47,6 +50,8 @@ def working_points(
         threshold: the wanted rate.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
+        calibrating: the same images' scores by the fits that hold some of the only fold's images
+            out, where that fold holds none; else the folds calibrate themselves.
 
     Raises:
         UserError: Gaussian thresholds are required and no block's score is a Mahalanobis distance.
@@ -59,15 +64,29 @@ def working_points(
             metrics |= _gaussian_metrics(folds, block, threshold.fpr)
     if CONFORMAL not in threshold.methods:
         return WorkingPoints(scores=folds, metrics=metrics)
-    if any(fold.held_out is None for fold in folds):
+    by, rows = calibrated_by(folds, tested, calibrating)
+    if any(fold.held_out is None for fold in by):
         log.info(
             "no validation images, so no p-values: fold=kfold or fold=cross holds some out, and "
             "fold=full does so in turn"
         )
         return WorkingPoints(scores=folds, metrics=metrics)
-    p_values = conformal_p_values(folds, tested, lambda scores: scores.combined)
-    scores = [replace(fold, p_values=p) for fold, p in zip(folds, p_values, strict=True)]
-    return WorkingPoints(scores=scores, metrics=metrics | _conformal_metrics(scores, threshold.fpr))
+    p_values = conformal_p_values(by, rows, _combined)
+    scores = [replace(fold, p_values=p) for fold, p in zip(folds, p_values, strict=False)]
+    calibration = calibrate(by, _combined)
+    metrics |= _conformal_metrics(scores[0], calibration, threshold.fpr)
+    return WorkingPoints(scores=scores, metrics=metrics)
+
+
+def calibrated_by(
+    folds: Sequence[Scores], tested: Sequence[Rows], calibrating: Sequence[Scores]
+) -> tuple[Sequence[Scores], Sequence[Rows]]:
+    """Return whose images held out calibrate, and which images each of them tests."""
+    return (calibrating, [tested[0]] * len(calibrating)) if calibrating else (folds, tested)
+
+
+def _combined(scores: Scores | HeldOut) -> Vector:
+    return scores.combined
 
 
 def calibrate(folds: Sequence[Scores], chosen: Chosen) -> Calibration | CrossCalibration:
@@ -80,7 +99,7 @@ def calibrate(folds: Sequence[Scores], chosen: Chosen) -> Calibration | CrossCal
     if len(held_out) < len(folds):
         raise ValueError("a fold holds no image out")
     if len(folds) == 1:
-        return Calibration.of(chosen(held_out[0]), held_out[0].fits)
+        return Calibration.of(chosen(held_out[0]))
     return CrossCalibration.of([part.images for part in held_out], [*map(chosen, held_out)])
 
 
@@ -125,13 +144,11 @@ def _gaussian_metrics(folds: Sequence[Scores], block: int, fpr: float) -> dict[s
     return {f"{key}_block_{block}": value for key, value in found.items()}
 
 
-def _conformal_metrics(folds: Sequence[Scores], fpr: float) -> dict[str, float]:
-    """Measure by the p-values, at the lowest rate that there is where images are too few.
-
-    Cross-fitted scores promise no rate, so only the wanted one is given.
-    """
-    calibration = calibrate(folds, lambda scores: scores.combined)
-    p_values, labels = np.asarray(folds[0].p_values), folds[0].labels
+def _conformal_metrics(
+    scores: Scores, calibration: Calibration | CrossCalibration, fpr: float
+) -> dict[str, float]:
+    """Measure by the p-values, at the lowest rate that there is where images are too few."""
+    p_values, labels = np.asarray(scores.p_values), scores.labels
     rate = calibration.admitted(fpr)
     if rate > fpr:
         log.warning(too_few(calibration.images, fpr))
@@ -140,8 +157,7 @@ def _conformal_metrics(folds: Sequence[Scores], fpr: float) -> dict[str, float]:
         found[f"fpr_{CONFORMAL}_promised"] = calibration.promise(rate)
     else:
         found[f"threshold_{CONFORMAL}"] = calibration.threshold(rate)
-        if calibration.fits == 1:
-            found[f"fpr_{CONFORMAL}_promised"] = rate
+        found[f"fpr_{CONFORMAL}_promised"] = rate
     known = ~np.isnan(p_values)
     return found | dict(measured_rates(labels[known], p_values[known] <= rate, CONFORMAL))
 

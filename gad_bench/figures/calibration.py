@@ -17,6 +17,7 @@ from gad_bench.evaluation.thresholds import CONFORMAL, GAUSSIAN, DistanceLaw, Th
 from gad_bench.evaluation.working_points import (
     Chosen,
     calibrate,
+    calibrated_by,
     conformal_p_values,
     distance_laws,
 )
@@ -69,7 +70,10 @@ class Panel:
 
 
 def calibration_panels(
-    threshold: Threshold, folds: Sequence[Scores], tested: Sequence[Rows]
+    threshold: Threshold,
+    folds: Sequence[Scores],
+    tested: Sequence[Rows],
+    calibrating: Sequence[Scores] = (),
 ) -> list[Panel]:
     """Return what is promised for the combined score, and for the best block by each method.
 
@@ -77,20 +81,22 @@ def calibration_panels(
         threshold: the methods.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
+        calibrating: as for `working_points`.
     """
     if any("good" in fold.lacking for fold in folds):
         return []
-    conformal = CONFORMAL in threshold.methods and all(fold.held_out for fold in folds)
+    by, tested = calibrated_by(folds, tested, calibrating)
+    conformal = CONFORMAL in threshold.methods and all(fold.held_out for fold in by)
     panels = []
     if conformal:
-        curve, calibration = _conformal(folds, tested, lambda scores: scores.combined)
+        curve, calibration = _conformal(by, tested, lambda scores: scores.combined)
         panels.append(Panel(title="blocks combined", curves=[curve], calibration=calibration))
     blocks = [block for block in folds[0].blocks if all(block in fold.dimensions for fold in folds)]
     if GAUSSIAN in threshold.methods and blocks and not any(fold.lacking for fold in folds):
         best = max(blocks, key=lambda block: _mean_auroc(folds, block))
         curves = [*_gaussian(folds, best)]
         if conformal:
-            curves.insert(0, _conformal(folds, tested, lambda scores: scores.blocks[best])[0])
+            curves.insert(0, _conformal(by, tested, lambda scores: scores.blocks[best])[0])
         title = f"block {best}, the best"
         panels.append(Panel(title=title, curves=curves, calibration=None))
     return panels
@@ -116,18 +122,13 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
 
 def _conformal(
     folds: Sequence[Scores], tested: Sequence[Rows], chosen: Chosen
-) -> tuple[Curve, Calibration | CrossCalibration | None]:
-    """Return the curve, and whose own promise is drawn: cross-fitted scores make none."""
+) -> tuple[Curve, Calibration | CrossCalibration]:
     calibration = calibrate(folds, chosen)
     p_values = conformal_p_values(folds, tested, chosen)[0]
     good = p_values[folds[0].labels == 0]
-    kind = "cross-conformal"
-    if isinstance(calibration, Calibration):
-        kind = "conformal" if calibration.fits == 1 else "cross-fitted"
+    kind = "conformal" if isinstance(calibration, Calibration) else "cross-conformal"
     name = f"{kind}, {calibration.images} held out"
-    curve = Curve(name=name, p_values=good, images=len(good), colour=GOOD)
-    exact = isinstance(calibration, CrossCalibration) or calibration.fits == 1
-    return curve, calibration if exact else None
+    return Curve(name=name, p_values=good, images=len(good), colour=GOOD), calibration
 
 
 def _gaussian(folds: Sequence[Scores], block: int) -> list[Curve]:

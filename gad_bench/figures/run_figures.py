@@ -54,6 +54,7 @@ def draw_calibration(
     threshold: Threshold,
     folds: Sequence[Scores],
     tested: Sequence[NDArray[np.intp]],
+    calibrating: Sequence[Scores] = (),
 ) -> None:
     """Draw calibration.png, if any false positive rate is promised.
 
@@ -62,7 +63,8 @@ def draw_calibration(
         threshold: the wanted rate, and the methods that promise it.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
+        calibrating: as for `working_points`.
     """
-    panels = calibration_panels(threshold, folds, tested)
+    panels = calibration_panels(threshold, folds, tested, calibrating)
     if panels:
         save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png")

@@ -1,16 +1,18 @@
-"""Good images that are held out in turn, where all of them are fitted."""
+"""Fits that hold good images out in turn, where one fit has them all."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.split import Split
-from gad_bench.evaluation import HeldOut
+from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Features
+from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, score
 from gad_bench.steps.training import Training
@@ -18,21 +20,29 @@ from gad_bench.steps.training import Training
 log = logging.getLogger(__name__)
 
 
-def hold_out_in_turn(
+@dataclass(frozen=True, kw_only=True)
+class CrossFits:
+    """The further fits, and their scores of the test images and of those that each holds out."""
+
+    models: Sequence[FittedModel] = ()
+    scores: Sequence[Scores] = ()
+
+
+def cross_fit(
     catalog: pd.DataFrame,
     features: Mapping[int, Features],
     training: Training,
     parts: Parts,
-    cross: Sequence[Split],
-) -> list[HeldOut]:
-    """Return the scores of fitted images, each by a further fit without it; an entry a fit.
+    splits: Sequence[Split],
+) -> CrossFits:
+    """Fit and score all splits.
 
     Args:
         catalog: the category's images.
         features: theirs, by block.
         training: the vectors to be fitted.
         parts: the run's.
-        cross: as `Parts.cross_fits` returns them.
+        splits: as `Parts.cross_fits` returns them.
 
     Returns:
         None at all where the images that are left admit no fit, which is told.
@@ -40,17 +50,17 @@ def hold_out_in_turn(
     Raises:
         UserError: they admit none, and the threshold requires it.
     """
-    held_out = []
-    for number, split in enumerate(cross, start=1):
+    models = []
+    for number, split in enumerate(splits, start=1):
         try:
-            model = fit(training, split, parts.detector, parts.combination)
+            models.append(fit(training, split, parts.detector, parts.combination))
         except UserError as error:
-            reason = f"fit {number} of {len(cross)} that calibrate, on {len(split.train)} images"
+            reason = f"fit {number} of {len(splits)} that calibrate, on {len(split.train)} images"
             if parts.threshold.required:
                 raise UserError(f"{reason}: {error}") from error
-            log.warning("%s: %s; so there is no threshold", reason, error)
-            return []
-        part = score(catalog, features, model, split).held_out
-        if part is not None:
-            held_out.append(part)
-    return held_out
+            log.warning("%s: %s; so there are no p-values", reason, error)
+            return CrossFits()
+    scores = [
+        score(catalog, features, model, split) for model, split in zip(models, splits, strict=True)
+    ]
+    return CrossFits(models=models, scores=scores)

@@ -168,6 +168,8 @@ class Results:
         training: the vectors that were fitted.
         model: what the last fold, or the only one, was fitted to.
         scores: of the test images, one a fold.
+        calibrating: of the same images by the fits that calibrate an only fold, which holds no
+            image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
         seconds_fit: what fitting and scoring took.
     """
@@ -180,6 +182,7 @@ class Results:
     training: Training
     model: FittedModel
     scores: Sequence[Scores]
+    calibrating: Sequence[Scores]
     localised: Localised | None
     seconds_fit: float
 
@@ -190,7 +193,7 @@ class Results:
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
-        points = working_points(self.parts.threshold, self.scores, self._tested)
+        points = working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
@@ -222,7 +225,7 @@ class Results:
         if len(self.scores) > 1:
             metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
         draw_figures(output, tested, shown, metrics)
-        draw_calibration(output, self.parts.threshold, self.scores, self._tested)
+        draw_calibration(output, self.parts.threshold, self.scores, self._tested, self.calibrating)
         if shown.lacking:
             return
         if self.localised:
@@ -235,7 +238,7 @@ class Results:
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
 
-        if held_out := held_out_as_tested(self.scores):
+        if held_out := held_out_as_tested(self.calibrating or self.scores):
             scores, rows = held_out
             draw_figures(output, self.catalog.iloc[rows], scores, metrics, "good images held out")
 

@@ -37,17 +37,14 @@ def test_training_images_come_first_and_each_part_is_sorted() -> None:
     assert list(catalog.columns) == ["path", "category", "split", "label", "defect", "mask"]
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        (0, "nut has no training images"),
-        (1, "nut has no good test images: the AUROC needs good and anomalous ones"),
-        (2, "nut has no anomalous test images: the AUROC needs some"),
-    ],
-)
-def test_each_part_must_have_images(missing: int, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        make_catalog([row for number, row in enumerate(SOUND) if number != missing], "nut")
+def test_there_must_be_images_to_train_on() -> None:
+    with pytest.raises(UserError, match="nut has no training images"):
+        make_catalog(SOUND[1:], "nut")
+
+
+@pytest.mark.parametrize("rows", [SOUND[:1], SOUND[:2], SOUND[::2]])
+def test_test_images_of_either_kind_may_lack(rows: list[ImageRow]) -> None:
+    assert len(make_catalog(rows, "nut")) == len(rows)
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])

@@ -98,14 +98,36 @@ def test_a_folder_that_cannot_be_is_refused(values: dict[str, Any], message: str
 
 
 def test_a_root_without_any_category_is_refused(tree: Tree) -> None:
-    with pytest.raises(UserError, match=r"neither .* nor any folder in it has a folder train"):
-        folder(root=tree("a.png", "nut/b.png")).category_names()
+    (tree() / "nut").mkdir()
+    message = r"neither .* nor any folder in it has a folder train or holds images"
+    with pytest.raises(UserError, match=message):
+        folder(root=tree()).category_names()
 
 
 def test_an_unknown_category_lists_those_that_are_there(tree: Tree) -> None:
     root = tree(*(f"{name}/{path}" for name in ("nut", "bolt") for path in MVTEC))
     with pytest.raises(UserError, match="folder has no category 'screw': choose from bolt, nut"):
         folder(root=root).catalog("screw")
+
+
+def test_validation_images_and_no_test_images_are_read_in_mvtec_layout(tree: Tree) -> None:
+    root = tree("nut/train/good/0.png", "nut/train/good/1.png", "nut/validation/good/0.png")
+    catalog = folder(root=root).catalog("nut")
+    assert counts(catalog) == {("train", "good"): 2, ("validation", "good"): 1}
+
+
+def test_folders_of_images_are_categories_of_good_ones(tree: Tree) -> None:
+    root = tree("nut/0.png", "nut/1.png", "bolt/0.png", "notes/more/a.png")
+    data = folder(root=root)
+    assert data.category_names() == ["bolt", "nut"]
+    assert counts(data.catalog("nut")) == {("train", "good"): 2}
+
+
+def test_a_folder_of_images_is_a_category_of_good_ones(tree: Tree) -> None:
+    root = tree("parts/0.png", "parts/1.png") / "parts"
+    data = folder(root=root)
+    assert data.category_names() == ["parts"]
+    assert counts(data.catalog("parts")) == {("train", "good"): 2}
 
 
 # Plain folders
@@ -242,7 +264,7 @@ def test_a_byte_order_mark_as_excel_writes_it_is_no_part_of_the_first_column(tre
         (HEAD + "a.png,1,test,good,\n", "line 2: an anomalous image's defect cannot be 'good'"),
         (HEAD + "a.png,1,test,dent,n.png\n", r"line 2: there is no file .*/n\.png"),
         (HEAD + LINES + "x/../a.png,0,test,,\n", r"line 6: .*a\.png is listed already, in line 2"),
-        (HEAD + "a.png,0,train,,\n", r"nut\.csv has no good test images"),
+        (HEAD + "a.png,0,test,,\n", r"nut\.csv has no training images"),
     ],
 )
 def test_a_line_that_cannot_be_is_named(text: str, message: str, tree: Tree) -> None:

@@ -4,7 +4,15 @@ import pytest
 from sklearn.model_selection import KFold as ReferenceKFold
 
 from gad_bench.base.errors import UserError
-from gad_bench.data.split import CrossValidation, Full, KFold, Split, contaminate, split_catalog
+from gad_bench.data.split import (
+    CrossValidation,
+    Full,
+    KFold,
+    Split,
+    contaminate,
+    cross_fits,
+    split_catalog,
+)
 
 
 @pytest.mark.parametrize("count", [5, 17, 209])
@@ -27,6 +35,33 @@ def test_full_fits_every_image() -> None:
     ((fitted, held_out),) = Full().splits(7)
     np.testing.assert_array_equal(fitted, np.arange(7))
     assert len(held_out) == 0
+
+
+@pytest.mark.parametrize(("count", "fits"), [(25, 5), (5, 5), (3, 3), (2, 2), (1, 0)])
+def test_full_holds_each_image_out_of_one_further_fit(count: int, fits: int) -> None:
+    parts = Full(seed=4).cross_fits(count)
+    assert len(parts) == fits
+    for fitted, held_out in parts:
+        assert set(fitted) == set(range(count)) - set(held_out)
+    if parts:
+        everyone = np.concatenate([held_out for _, held_out in parts])
+        np.testing.assert_array_equal(np.sort(everyone), np.arange(count))
+    assert Full(calibration_folds=0).cross_fits(count) == []
+    assert KFold().cross_fits(count) == CrossValidation().cross_fits(count) == []
+
+
+def test_anomalous_images_among_the_fitted_ones_stay_in_each_fit() -> None:
+    labels = np.array([0] * 12 + [1] * 4)
+    split = contaminate(Split(np.arange(10), np.arange(0), np.arange(10, 16)), labels, 0.2, seed=0)
+    parts = cross_fits(split, labels, Full(calibration_folds=4))
+    moved = set(split.train) - set(range(10))
+    assert len(moved) == 2
+    for part in parts:
+        assert moved <= set(part.train)
+        assert set(part.train) | set(part.validation) == set(split.train)
+        np.testing.assert_array_equal(part.test, split.test)
+    held_out = np.concatenate([part.validation for part in parts])
+    assert sorted(held_out) == sorted(set(split.train) - moved)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,24 @@ def test_what_lies_above_the_threshold_is_what_has_such_a_p_value(
     assert (new > calibration.threshold(fpr)) == (p_value <= fpr)
 
 
+@given(scores_of_some, st.integers(1, 30), values)
+def test_so_it_is_for_a_rate_that_is_a_share_of_as_many_images(
+    held_out: list[float], rank: int, new: float
+) -> None:
+    calibration = Calibration.of(held_out)
+    rate = min(rank, len(held_out)) / (len(held_out) + 1)  # no float is 1/3
+    (p_value,) = calibration.p_values([new])
+    assert (new > calibration.threshold(rate)) == (p_value <= rate)
+    assert calibration.threshold(rate) == sorted(held_out)[-min(rank, len(held_out))]
+
+
+@pytest.mark.parametrize(("images", "fpr", "rate"), [(19, 0.05, 0.05), (9, 0.05, 0.1)])
+def test_too_few_images_admit_a_higher_rate(images: int, fpr: float, rate: float) -> None:
+    assert Calibration.of(np.arange(images)).admitted(fpr) == rate
+    folds = np.array_split(np.arange(images), 3)
+    assert CrossCalibration.of(folds, folds).admitted(fpr) == rate
+
+
 @given(scores_of_some, percents)
 def test_the_threshold_is_the_score_of_the_finite_sample_rank(
     held_out: list[float], percent: int

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation import Definitions, Scores, evaluate
+from gad_bench.evaluation import Definitions, HeldOut, Scores, evaluate, held_out_as_tested
 
 
 def test_every_metric_has_its_name(scores: Scores) -> None:
@@ -60,9 +60,30 @@ def test_the_same_seed_gives_the_same_metrics(scores: Scores) -> None:
     assert evaluate(scores, seed=1) != evaluate(scores, seed=2)
 
 
-def test_a_test_set_without_anomalies_is_refused(scores: Scores) -> None:
-    with pytest.raises(UserError, match="the test set has no anomalous image"):
-        evaluate(replace(scores, labels=np.zeros(20, int)), seed=0)
+@pytest.mark.parametrize(("label", "lacking"), [(0, ["anomalous"]), (1, ["good"])])
+def test_a_test_set_of_one_kind_has_no_metrics(
+    scores: Scores, label: int, lacking: list[str]
+) -> None:
+    alike = replace(scores, labels=np.full(20, label))
+    assert evaluate(alike, seed=0) == {}
+    assert alike.lacking == lacking
+    assert scores.lacking == []
+
+
+def test_without_test_images_those_held_out_are_shown_once_each(scores: Scores) -> None:
+    def fold(*images: int) -> Scores:
+        values = np.array(images) / 10
+        held_out = HeldOut(images=np.array(images), blocks={2: values}, combined=2 * values)
+        return replace(scores, held_out=held_out)
+
+    found = held_out_as_tested([fold(7, 3), fold(5, 3)])
+    assert found is not None
+    shown, rows = found
+    np.testing.assert_array_equal(rows, [3, 5, 7])
+    np.testing.assert_array_equal(shown.combined, [0.6, 1.0, 1.4])
+    np.testing.assert_array_equal(shown.blocks[2], [0.3, 0.5, 0.7])
+    assert not shown.labels.any()
+    assert held_out_as_tested([scores]) is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -11,7 +11,7 @@ from scipy import stats
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation import HeldOut, Scores, Threshold, working_points
 from gad_bench.evaluation.conformal import Calibration, CrossCalibration
-from gad_bench.evaluation.working_points import calibrate
+from gad_bench.evaluation.working_points import calibrate, too_few
 
 
 def interval(flagged: np.ndarray) -> tuple[float, float]:
@@ -120,25 +120,62 @@ def test_an_image_that_a_fold_does_not_test_has_no_p_value_and_is_not_measured()
     assert points.metrics["tpr_conformal"] == pytest.approx(np.mean(first[GOOD:-1] <= 0.1))
 
 
-def test_too_few_images_held_out_are_told_of_and_give_no_rate(
-    caplog: pytest.LogCaptureFixture,
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_images_held_out_are_told_of_and_give_the_rate_that_they_admit(
+    caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
-    scores = fold(held_out=8)
-    points = working_points(BOTH, [scores], rows(scores))
-    assert points.metrics["images_held_out"] == 8
-    assert not any("conformal" in key for key in points.metrics)
-    assert points.scores[0].p_values is not None
+    folds = [fold(number, held_out=8 // count) for number in range(count)]
+    points = working_points(BOTH, folds, rows(*folds))
+    metrics = points.metrics
+    assert metrics["images_held_out"] == 8
+    assert metrics["fpr_wanted"] == 0.1
+    assert metrics["fpr_used"] == 1 / 9
+    p_values = points.scores[0].p_values
+    assert p_values is not None
+    assert metrics["fpr_conformal"] == np.mean(p_values[:GOOD] <= 1 / 9)
+    if count == 1:
+        assert folds[0].held_out is not None
+        assert metrics["threshold_conformal"] == folds[0].held_out.combined.max()
+        assert metrics["fpr_conformal_promised"] == 1 / 9
     (message,) = caplog.messages
-    assert "8 images held out cannot promise a false positive rate of 10 %" in message
-    assert "threshold is infinite" in message
-    assert "it takes 9 images, or threshold.fpr=0.112 or more" in message
+    assert "8 images held out admit no false positive rate below 11.1 %, which is used" in message
+    assert "in place of the 10 % wanted: that takes 9 images" in message
 
 
-@pytest.mark.parametrize(("needed", "possible"), [(9, 0.1), (19, 0.05), (13, 0.072)])
-def test_what_the_line_says_suffices(needed: int, possible: float) -> None:
-    threshold = replace(BOTH, fpr=possible)
-    scores = fold(held_out=needed)
-    assert "fpr_conformal" in working_points(threshold, [scores], rows(scores)).metrics
+@pytest.mark.parametrize(("needed", "fpr"), [(9, 0.1), (19, 0.05), (13, 0.072), (2, 0.35)])
+def test_the_number_of_images_that_the_line_names_suffices_and_no_smaller_one(
+    needed: int, fpr: float
+) -> None:
+    for held_out, used in ((needed, fpr), (needed - 1, 1 / needed)):
+        scores = fold(held_out=held_out)
+        metrics = working_points(replace(BOTH, fpr=fpr), [scores], rows(scores)).metrics
+        assert metrics["fpr_used"] == used
+    assert f"that takes {needed} images" in too_few(needed - 1, fpr)
+
+
+def test_an_only_fold_without_images_held_out_is_calibrated_by_further_fits() -> None:
+    further = [fold(number) for number in range(3)]
+    alone = replace(fold(7), held_out=None)
+    points = working_points(BOTH, [alone], rows(alone), further)
+    crossed = working_points(BOTH, further, rows(*further))
+    (found,) = points.scores
+    np.testing.assert_array_equal(found.p_values, crossed.scores[0].p_values)
+    np.testing.assert_array_equal(found.combined, alone.combined)
+    for key, value in points.metrics.items():
+        if "conformal" in key or key == "images_held_out":
+            assert value == crossed.metrics[key]
+    plain = working_points(BOTH, [alone], rows(alone)).metrics
+    assert plain["fpr_gaussian_block_2"] == points.metrics["fpr_gaussian_block_2"]
+
+
+@pytest.mark.parametrize(("label", "lacking"), [(0, "tpr"), (1, "fpr")])
+def test_the_rate_of_images_that_lack_is_left_out(label: int, lacking: str) -> None:
+    scores = fold()
+    alike = replace(scores, labels=np.full_like(scores.labels, label))
+    metrics = working_points(BOTH, [alike], rows(alike)).metrics
+    assert "threshold_conformal" in metrics
+    measured = {key.partition("_")[0] for key in metrics if key.endswith("_ci_low")}
+    assert measured == {"fpr", "tpr"} - {lacking}
 
 
 def test_without_images_held_out_the_default_leaves_p_values_out_with_a_word(

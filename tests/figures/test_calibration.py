@@ -57,6 +57,18 @@ def test_folds_are_drawn_as_one_with_the_band_of_one_test_set() -> None:
     assert len(block.curves[1].p_values) == 3 * GOOD
 
 
+def test_an_only_fold_is_drawn_by_the_further_fits_that_calibrate_it() -> None:
+    further, alone = [fold(number) for number in range(3)], replace(fold(), held_out=None)
+    combined, block = calibration_panels(BOTH, [alone], rows(alone), further)
+    assert combined.curves[0].name == "cross-conformal, 117 held out"
+    assert [curve.images for curve in block.curves] == [GOOD, GOOD]
+
+
+def test_without_good_test_images_nothing_is_drawn() -> None:
+    scores = fold()
+    assert titles(replace(scores, labels=np.ones_like(scores.labels))) == []
+
+
 @pytest.mark.parametrize("held_out", [1, 39])
 def test_the_range_of_split_conformal_is_drawn_about_its_promise(held_out: int) -> None:
     scores = fold(held_out=held_out)
