@@ -27,7 +27,7 @@ from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
 from gad_bench.features.store import StoredFeatures
-from gad_bench.steps.identity import flatten, versions
+from gad_bench.steps.identity import CHOICES, flatten, versions
 from gad_bench.steps.parts import stored_source
 from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
 from gad_bench.steps.scoring import score
@@ -129,7 +129,8 @@ def _describe(detector: SavedDetector, config: DictConfig, about: Mapping[str, s
         DETECTOR_CATEGORY: f"{fitted['dataset']}/{fitted['category']}",
     }
     name = f"{config.category} · detector of {fitted['category']} · {about['backbone']}"
-    return Description(name=name, params=flatten(config), tags=tags)
+    chosen = {group: tags[group] for group in CHOICES if group in tags}
+    return Description(name=name, params={**chosen, **flatten(config)}, tags=tags)
 
 
 def _score(detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures) -> Scores:

@@ -195,7 +195,8 @@ class MLflowRun:
         """Record what can be served of the run, as an MLflow model."""
         with model as served, _recording(served.folder):
             _log_model(self.client.tracking_uri, self.run_id, served)
-        log.info("the detector can be served: --model-uri runs:/%s/%s", self.run_id, served.name)
+        uri = f"runs:/{self.run_id}/{served.name}"
+        log.info("serve it: mlflow models serve --model-uri %s --env-manager local", uri)
 
 
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
