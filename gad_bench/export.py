@@ -67,6 +67,8 @@ def export(request: ExportRequest) -> int:
     writers[request.format](detector, output)
     difference, images = exporting.check(detector, output, request.images, request.tolerance)
     print(f"{output}: scores of {images} images differ by {difference:.1e} at most, relative")
+    if detector.scorer.rule.threshold is None:
+        print(f"it scores and does not decide; the rule: {detector.scorer.rule.told}")
     return DONE
 
 

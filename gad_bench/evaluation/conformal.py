@@ -16,7 +16,7 @@ Tibshirani 2021, "Predictive inference with the jackknife+"):
 
 - Compare its score with the new image's score by the fit on all images: one threshold, but the two
   scores are of fits on different numbers of images. Where those scale scores differently nothing
-  holds: `reduction=npca` with fewer images than dimensions raised 11 % false alarms for 5 %.
+  holds: `reduction=npca` with fewer images than dimensions raised 22 % false alarms for 5 %.
 - Compare its score with the new image's score by the same fit: `CrossCalibration`. All fits have to
   be kept, there is no single threshold, and a bound holds without any assumption. This is used.
 """

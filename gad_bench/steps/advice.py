@@ -17,6 +17,7 @@ NARROW = 8
 """Pixels of the backbone's input: one position of a feature map of stride 8, as networks' middle
 blocks have. A defect that is narrower fills no position of those, or of any deeper block."""
 MULTIPLE = 32  # the stride of most networks' last block
+WORTHWHILE = 1.25  # times the side: less changes little
 MASKS = 48  # that are looked at: some 50 ms
 
 
@@ -36,7 +37,7 @@ def advise_on_auroc(highest: float) -> None:
 
 
 def advise_on_input(backbone: Backbone, catalog: pd.DataFrame) -> None:
-    """Suggest a larger input where the smallest defect covers few of the backbone's pixels.
+    """Suggest a clearly larger input where the smallest defect covers few of the input's pixels.
 
     No larger one than the images themselves, and none where the backbone has no such setting.
 
@@ -53,7 +54,7 @@ def advise_on_input(backbone: Backbone, catalog: pd.DataFrame) -> None:
         return
     wanted = math.ceil(side * NARROW / narrowest.at(side) / MULTIPLE) * MULTIPLE
     larger = min(wanted, max(narrowest.shape) // MULTIPLE * MULTIPLE)
-    if narrowest.at(side) < NARROW and larger > side:
+    if narrowest.at(side) < NARROW and larger >= WORTHWHILE * side:
         log.info(
             "the smallest defect (%s) is %.1f pixels across at this input of %d: "
             "backbone.input_size=%d is worth a try, at some %.1f times the time",

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from readable import assert_readable
 
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.figures.contact_sheet import OUTLINE_COLOUR, _thumbnail
+from gad_bench.figures.curves import draw_histogram
 from gad_bench.figures.run_figures import draw_figures
 
 NAMES = ["blocks.png", "contact_sheet.png", "curves.png", "histogram.png"]
@@ -42,6 +44,31 @@ def test_a_run_leaves_four_figures_whole(count: int, tmp_path: Path) -> None:
     draw_figures(output, tested, scores, evaluate(scores, seed=0))
     assert sorted(path.name for path in output.iterdir()) == NAMES
     assert all(cv2.imread(str(output / name)) is not None for name in NAMES)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_images_of_one_kind_have_the_figures_that_take_one(label: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=9)
+    tested = pd.DataFrame({"path": picture(tmp_path / "a.png", 30, 20), "defect": "x", "mask": ""},
+                          index=range(9))  # fmt: skip
+    scores = Scores(
+        labels=np.full(9, label),
+        defects=["x"] * 9,
+        blocks={0: values},
+        combined=values,
+        dimensions={0: 3},
+    )
+    metrics = evaluate(scores, seed=0) | {"threshold_conformal": 1.0}
+    draw_figures(tmp_path / "output", tested, scores, metrics)
+    drawn = sorted(path.name for path in (tmp_path / "output").iterdir())
+    assert drawn == ["contact_sheet.png", "histogram.png"]
+    figure = draw_histogram(scores, metrics, "good images held out")
+    (axes,) = figure.axes
+    assert axes.get_ylabel() == "good images held out"
+    assert len(axes.patches) == 1
+    (threshold,) = axes.lines
+    assert list(threshold.get_xdata()) == [1.0, 1.0]
+    assert_readable(figure)
 
 
 def test_a_line_runs_round_a_defect_and_leaves_it_to_be_seen(tmp_path: Path) -> None:
