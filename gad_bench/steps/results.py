@@ -206,6 +206,11 @@ class Results:
             "images_train": int(np.median([len(split.train) for split in self.splits])),
             "images_test": int(np.median([len(split.test) for split in self.splits])),
             "seconds_extract": self.features.seconds_extract + self.training.seconds_extract,
+            **_speed(self.features.images_per_second),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.features.cache_hit and self.training.cache_hit,
         }
+
+
+def _speed(images_per_second: float | None) -> dict[str, float]:
+    return {} if images_per_second is None else {"images_per_second_extract": images_per_second}
