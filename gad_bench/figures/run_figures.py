@@ -19,7 +19,11 @@ from gad_bench.figures.style import save_figure, save_picture
 
 
 def draw_figures(
-    output: Path, tested: pd.DataFrame, scores: Scores, metrics: Mapping[str, Any]
+    output: Path,
+    tested: pd.DataFrame,
+    scores: Scores,
+    metrics: Mapping[str, Any],
+    name: str,
 ) -> None:
     """Draw curves.png, histogram.png, blocks.png and contact_sheet.png.
 
@@ -27,17 +31,19 @@ def draw_figures(
         output: the folder.
         tested: the test images' rows of the catalog.
         scores: theirs.
-        metrics: as `evaluate` returns them.
+        metrics: as `evaluate` returns them, and of the threshold where there is one.
+        name: of the run.
     """
 
     def draw_sheet() -> None:
-        save_picture(draw_contact_sheet(extremes(tested, scores)), output / "contact_sheet.png")
+        shown = extremes(tested, scores, metrics.get("threshold_conformal"))
+        save_picture(draw_contact_sheet(shown), output / "contact_sheet.png", name)
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
         sheet = beside.submit(draw_sheet)
-        save_figure(draw_curves(scores, metrics), output / "curves.png")
-        save_figure(draw_histogram(scores, metrics), output / "histogram.png")
-        save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
+        save_figure(draw_curves(scores, metrics), output / "curves.png", name)
+        save_figure(draw_histogram(scores, metrics), output / "histogram.png", name)
+        save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png", name)
         sheet.result()
 
 
@@ -46,6 +52,7 @@ def draw_calibration(
     threshold: Threshold,
     folds: Sequence[Scores],
     tested: Sequence[NDArray[np.intp]],
+    name: str,
 ) -> None:
     """Draw calibration.png, if any false positive rate is promised.
 
@@ -54,7 +61,8 @@ def draw_calibration(
         threshold: the wanted rate, and the methods that promise it.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
+        name: of the run.
     """
     panels = calibration_panels(threshold, folds, tested)
     if panels:
-        save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png")
+        save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png", name)

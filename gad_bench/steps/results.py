@@ -76,7 +76,7 @@ def announce(name: str, metrics: Mapping[str, Any]) -> None:
     blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
     best = max(blocks, key=lambda key: float(blocks[key]))
     log.info(
-        "%s: AUROC %.1f %% [%.1f, %.1f], best block %s %.1f %%",
+        "%s: AUROC %.1f %% [%.1f, %.1f], best block on this test set: %s, %.1f %%",
         name,
         100 * metrics["auroc"],
         100 * metrics["auroc_ci_low"],
@@ -132,6 +132,7 @@ class Results:
     """Everything that a run found.
 
     Attributes:
+        name: the run's.
         config: the composed config.
         parts: its parts.
         catalog: the category's images.
@@ -144,6 +145,7 @@ class Results:
         seconds_fit: what fitting and scoring took.
     """
 
+    name: str
     config: DictConfig
     parts: Parts
     catalog: pd.DataFrame
@@ -188,14 +190,16 @@ class Results:
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
             metrics = evaluate(shown, seed=self.config.seed)
-        draw_figures(output, tested, shown, metrics)
-        draw_calibration(output, self.parts.threshold, self.scores, self._tested)
+        draw_figures(output, tested, shown, metrics, self.name)
+        draw_calibration(output, self.parts.threshold, self.scores, self._tested, self.name)
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
-            draw_localisation(output, self.localised.maps, shown, self.localised.metrics)
+            maps, found = self.localised.maps, self.localised.metrics
+            draw_localisation(output, maps, shown, found, self.name)
         blocks = self.features.blocks
-        self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
+        fitted = self.model.blocks
+        self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
 
     @property
     def _tested(self) -> list[Rows]:
