@@ -74,6 +74,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         if localised:
             watch.lap("localisation")
         results = Results(
+            name=description.name,
             config=config,
             parts=parts,
             catalog=catalog,

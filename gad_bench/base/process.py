@@ -42,6 +42,12 @@ def default_cache_folder() -> Path:
     return user_cache_path("gad_bench")
 
 
+def cache_folder() -> Path:
+    """Return the folder for what is remembered from run to run, but where cache_dir names one."""
+    named = os.environ.get("GAD_BENCH_CACHE")
+    return Path(named).expanduser() if named else default_cache_folder()
+
+
 class Stopwatch:
     """Seconds of a run's stages, one after the other.
 

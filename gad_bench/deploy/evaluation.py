@@ -111,7 +111,7 @@ def evaluate_detector(
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
-            draw_figures(output, catalog, scores, metrics)
+            draw_figures(output, catalog, scores, metrics, description.name)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)

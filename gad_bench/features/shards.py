@@ -3,6 +3,7 @@
     <cache_dir>/features-v1/
         <key>/recipe.json             the facts whose SHA-256 is the key
         <key>/to-block-<d>/shard-*    one extraction of blocks 0..d; the folder's time: last use
+        <key>/to-block-<d>/speed.json what that extraction came to, for people
         <key>.to-block-<d>.lock       held while that extraction is written or removed
 
 Locks lie beside the entries, so that an entry can be moved away whole while its lock is held.

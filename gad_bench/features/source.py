@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -23,6 +24,8 @@ from gad_bench.features.interface import (
     Work,
 )
 from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
+
+log = logging.getLogger(__name__)
 
 Images = Sequence[str] | Fingerprint
 """Files; or their fingerprint, by whoever has it already, so that nobody looks at them again."""
@@ -125,9 +128,11 @@ class FeatureSource:
     ) -> StoredFeatures:
         def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
             work = Work(encoder=self.encoder, deepest=deepest)
+            name = self.encoder.backbone.name
+            log.info("%s is built and compiled, then %d images go through it", name, len(rows))
             batches = self.extraction.extract(map(reader, rows), work)
             checked = iter(rows)
-            for batch in show_progress(batches, self.encoder.backbone.name, len(rows)):
+            for batch in show_progress(batches, name, len(rows)):
                 done = islice(checked, len(batch[0]))
                 images.require_unchanged({row // passes for row in done})
                 yield batch

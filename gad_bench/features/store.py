@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import time
@@ -35,6 +36,7 @@ from gad_bench.features.shards import (
 
 log = logging.getLogger(__name__)
 
+SPEED = "speed.json"  # beside the shards
 LARGE = 2**30  # bytes: a block of that size need not stay in memory
 
 Batch = tuple[Features, ...]
@@ -89,7 +91,8 @@ class StoredFeatures:
         path: the store's folder that holds them.
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
-        seconds_extract: what the extraction took, 0 on a hit.
+        seconds_extract: what this process's extraction took, 0 on a hit.
+        images_per_second: what the extraction came to, whoever did it; None where nobody knows.
     """
 
     blocks: dict[int, Features]
@@ -97,6 +100,7 @@ class StoredFeatures:
     images_digest: str
     cache_hit: bool
     seconds_extract: float
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,14 @@ class FeatureStore:
             raise UserError(f"{extraction.folder} was damaged while it was written: check the disk")
         _mark_used(extraction, recipe)
         hit = seconds == 0.0
-        return StoredFeatures(stored, extraction.folder, recipe.images_digest, hit, seconds)
+        return StoredFeatures(
+            blocks=stored,
+            path=extraction.folder,
+            images_digest=recipe.images_digest,
+            cache_hit=hit,
+            seconds_extract=seconds,
+            images_per_second=_read_speed(extraction.folder),
+        )
 
     def _complete(
         self,
@@ -168,7 +179,10 @@ class FeatureStore:
                     shard, waiting = _gather(batches, waiting, len(recipe.shards[number]))
                     with _clear_errors(self.folder):
                         write_shard(extraction.folder, number, shard, about)
-        return time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        with _clear_errors(self.folder):
+            _keep_speed(extraction.folder, sum(len(recipe.shards[n]) for n in missing) / seconds)
+        return seconds
 
     @contextlib.contextmanager
     def _locked(self, extraction: StoredExtraction) -> Iterator[None]:
@@ -279,6 +293,21 @@ def _keep_recipe(path: Path, recipe: Recipe) -> None:
         log.warning("%s is damaged: it is written again", path)
     with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
         file.writelines(json_pieces(recipe.content))
+
+
+def _keep_speed(folder: Path, per_second: float) -> None:
+    """Write what an extraction, or the last part of it, came to."""
+    with whole_file(folder / SPEED) as draft:
+        draft.write_text(json.dumps({"images_per_second": per_second}), encoding="utf-8")
+
+
+def _read_speed(folder: Path) -> float | None:
+    """Return what an extraction came to; None where it is not known."""
+    try:
+        content = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        return float(content["images_per_second"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _mark_used(extraction: StoredExtraction, recipe: Recipe) -> None:

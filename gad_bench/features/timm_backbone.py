@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.features import weights
+from gad_bench.features.timm_facts import (
+    check_name,
+    check_tag,
+    intermediate_count,
+    pretrained_values,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
-CLOSE_NAMES = 5
 DYNAMIC, NOMINAL = "dynamic", "nominal"
 PADDINGS = (DYNAMIC, NOMINAL)
 STRIDE = 32
@@ -83,11 +87,11 @@ class TimmBackbone:
 
     def block_count(self) -> int:
         """Return the number of blocks that can be tapped."""
-        return len(self.taps) if self.taps is not None else _intermediates(self.name)
+        return len(self.taps) if self.taps is not None else intermediate_count(self.name)
 
     def image_size(self) -> int:
         """Return the side of the square input, in pixels."""
-        return self.input_size or int(_pretrained_values(self.name)["input_size"][-1])
+        return self.input_size or int(pretrained_values(self.name)["input_size"][-1])
 
     def build(self, deepest: int) -> nn.Module:
         """Build the network up to the deepest block; see `interface.Backbone`.
@@ -111,7 +115,7 @@ class TimmBackbone:
         if self._pads_otherwise:
             from gad_bench.features.padding import pad_for
 
-            pad_for(network, int(_pretrained_values(self.name)["input_size"][-1]))
+            pad_for(network, int(pretrained_values(self.name)["input_size"][-1]))
         blocks: nn.Module
         if self.taps is None:
             blocks = IntermediateBlocks(network, deepest)
@@ -133,7 +137,7 @@ class TimmBackbone:
         repository = f"timm/{self.name}"
         cached = weights.cached_hub_file(repository)
         if cached is None:
-            _check_tag(self.name)
+            check_tag(self.name)
             return weights.download_hub_file(repository)
         return cached
 
@@ -148,13 +152,13 @@ class TimmBackbone:
         return self.padding == NOMINAL and pads_by_size and self.image_size() % STRIDE != 0
 
     def _mean(self) -> list[float]:
-        return [float(x) for x in self.mean or _pretrained_values(self.name)["mean"]]
+        return [float(x) for x in self.mean or pretrained_values(self.name)["mean"]]
 
     def _std(self) -> list[float]:
-        return [float(x) for x in self.std or _pretrained_values(self.name)["std"]]
+        return [float(x) for x in self.std or pretrained_values(self.name)["std"]]
 
     def _network(self) -> nn.Module:
-        _check_name(self.name)
+        check_name(self.name)
         file = self.weights_file()
         if file is None:
             return _random_network(self.name, self.seed, self._size_option())
@@ -162,7 +166,7 @@ class TimmBackbone:
 
     def _size_option(self) -> dict[str, Any]:
         """Transformers are built for one size of image; convolutional networks take any."""
-        fixed = self.input_size and _pretrained_values(self.name).get("fixed_input_size")
+        fixed = self.input_size and pretrained_values(self.name).get("fixed_input_size")
         return {"img_size": self.image_size()} if fixed else {}
 
 
@@ -200,65 +204,13 @@ def _blank_classifier(name: str, options: dict[str, Any]) -> dict[str, Any]:
     import timm
     import torch
 
-    layers = _pretrained_values(name).get("classifier") or ()
+    layers = pretrained_values(name).get("classifier") or ()
     prefixes = (f"{layers}.",) if isinstance(layers, str) else tuple(f"{x}." for x in layers)
     with torch.device("meta"):
         state = timm.create_model(name, pretrained=False, **options).state_dict()
     return {
         key: torch.zeros(value.shape) for key, value in state.items() if key.startswith(prefixes)
     }
-
-
-@cache
-def _pretrained_values(name: str) -> dict[str, Any]:
-    import timm
-
-    _check_name(name)
-    config = timm.get_pretrained_cfg(name)
-    if config is None:
-        raise UserError(
-            f"timm knows no preprocessing for {name}: give backbone.input_size, mean and std"
-        )
-    return vars(config)
-
-
-@cache
-def _intermediates(name: str) -> int:
-    import timm
-    import torch
-
-    _check_name(name)
-    with torch.device("meta"):
-        network = timm.create_model(name, pretrained=False)
-    if not hasattr(network, "forward_intermediates"):
-        raise UserError(f"timm's {name} offers no intermediate features: name backbone.taps")
-    stages: Any = network.feature_info
-    return len(stages)
-
-
-def _check_name(name: str) -> None:
-    import timm
-
-    architecture, _, tag = name.partition(".")
-    if tag:
-        _check_tag(name)
-    elif not timm.is_model(architecture):
-        from difflib import get_close_matches
-
-        close = get_close_matches(architecture, timm.list_models(), CLOSE_NAMES, cutoff=0.5)
-        hint = f"; near it: {', '.join(close)}" if close else ""
-        raise UserError(f"backbone.name={name}: timm has no model {architecture}{hint}")
-
-
-def _check_tag(name: str) -> None:
-    import timm
-
-    architecture = name.partition(".")[0]
-    _check_name(architecture)
-    tags = timm.list_pretrained(f"{architecture}.*")
-    if name not in tags:
-        choice = f"choose one of {', '.join(tags)}" if tags else "timm has none: give a file"
-        raise UserError(f"backbone.name={name} must name its weights: {choice}")
 
 
 def _check_taps(network: nn.Module, taps: list[str]) -> None:

@@ -97,7 +97,7 @@ def calibration_panels(
         curves = [*_gaussian(folds, best)]
         if conformal:
             curves.insert(0, _conformal(by, tested, lambda scores: scores.blocks[best])[0])
-        title = f"block {best}, the best"
+        title = f"block {best}, the best on this test set"
         panels.append(Panel(title=title, curves=curves, calibration=None))
     return panels
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-from matplotlib import get_data_path
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gad_bench.data.images import read_image, read_mask, shrink, shrink_mask
 from gad_bench.evaluation import Scores
-from gad_bench.figures.style import ANOMALOUS, GOOD
+from gad_bench.figures.names import pillow_font, readable
+from gad_bench.figures.style import ANOMALOUS, GOOD, INK
 
 SIDE = 180  # pixels, as all that follows: the longer side of an image
-CELL, TITLE, NAME = 188, 22, 44  # a place for an image, the line above it, the margin
+CELL, TITLE, NAME = 188, 36, 44  # a place for an image, the lines above it, the margin
 SMALL, LARGE = 11, 15  # the sizes of titles and of the rows' names
-RISE = 8  # from an image to the foot of its title
+RISE = 8  # from an image to the foot of its file's name
+LINE = 14  # from there to the foot of its title
 COLUMNS = 6  # images in a row of a run's sheet
 OUTLINE = 9  # across a defect of one pixel
 OUTLINE_COLOUR = (0, 255, 255)
@@ -35,6 +36,7 @@ class Thumbnail(NamedTuple):
     title: str  # cut off where it is too long, the score that follows it is not
     anomalous: bool
     score: str = ""
+    file: str = ""
 
 
 def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.uint8]:
@@ -53,9 +55,17 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.ui
     return np.asarray(sheet)
 
 
-def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Thumbnail]]:
-    """Return the highest and the lowest scored images of either kind, if there are any."""
-    panel = partial(_thumbnail_of, tested, scores)
+def extremes(
+    tested: pd.DataFrame, scores: Scores, threshold: float | None
+) -> dict[str, list[Thumbnail]]:
+    """Return the highest and the lowest scored images of either kind, if there are any.
+
+    Args:
+        tested: the test images' rows of the catalog.
+        scores: theirs.
+        threshold: of the combined score, where there is one; what lies beyond it is flagged.
+    """
+    panel = partial(_thumbnail_of, tested, scores, threshold)
     rows = {}
     with ThreadPoolExecutor() as pool:
         for label, kind in ((0, "good"), (1, "anomalous")):
@@ -68,11 +78,16 @@ def extremes(tested: pd.DataFrame, scores: Scores) -> dict[str, list[Thumbnail]]
     return rows
 
 
-def _thumbnail_of(tested: pd.DataFrame, scores: Scores, row: int) -> Thumbnail:
+def _thumbnail_of(
+    tested: pd.DataFrame, scores: Scores, threshold: float | None, row: int
+) -> Thumbnail:
+    score = scores.combined[row]
+    decision = "" if threshold is None else "  flagged" if score > threshold else "  passed"
     return Thumbnail(
         picture=_thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row]),
         title=tested["defect"].iloc[row],
-        score=f"  {scores.combined[row]:#.3g}",
+        score=f"  {score:#.3g}{decision}",
+        file=Path(tested["path"].iloc[row]).name,
         anomalous=bool(scores.labels[row]),
     )
 
@@ -92,9 +107,10 @@ def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:
 def _name(sheet: Image.Image, name: str, top: int) -> None:
     """Write a row's name beside it, from below to above."""
     name = _shortened(name, SIDE, LARGE)
-    left, over, right, under = _font(LARGE).getbbox(name)
+    font = pillow_font(LARGE, name)
+    left, over, right, under = font.getbbox(name)
     text = Image.new("RGB", (int(right - left), int(under - over)), "white")
-    ImageDraw.Draw(text).text((-left, -over), name, "black", _font(LARGE))
+    ImageDraw.Draw(text).text((-left, -over), name, "black", font)
     turned = text.rotate(90, expand=True)
     sheet.paste(turned, ((NAME - turned.width) // 2, top + (SIDE - turned.height) // 2))
 
@@ -106,23 +122,20 @@ def _place(sheet: Image.Image, panel: Thumbnail, left: int, top: int) -> None:
     middle, top = left + CELL // 2, top + SIDE - height
     sheet.paste(Image.fromarray(picture), (middle - width // 2, top))
     colour = ANOMALOUS if panel.anomalous else GOOD
-    foot = (middle, top - RISE)
-    room = SIDE - _font(SMALL).getlength(panel.score)
+    room = SIDE - pillow_font(SMALL).getlength(panel.score)
     title = _shortened(panel.title, room, SMALL) + panel.score
-    ImageDraw.Draw(sheet).text(foot, title, colour, _font(SMALL), anchor="ms")
+    file = _shortened(panel.file, SIDE, SMALL)
+    for text, rise, ink in ((title, RISE + LINE, colour), (file, RISE, INK)):
+        foot = (middle, top - rise)
+        ImageDraw.Draw(sheet).text(foot, text, ink, pillow_font(SMALL, text), anchor="ms")
 
 
 def _shortened(name: str, room: float, size: int) -> str:
     """Return a name on one line, cut off where it is longer than some pixels."""
-    name, font = " ".join(name.split()), _font(size)
+    name = readable(name)
+    font = pillow_font(size, name)
     if font.getlength(name) <= room:
         return name
     while name and font.getlength(f"{name}…") > room:
         name = name[:-1]
     return f"{name}…"
-
-
-@cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return the font of the figures."""
-    return ImageFont.truetype(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -18,6 +18,10 @@ from gad_bench.figures.style import ANOMALOUS, GOOD, INK, new_figure
 
 BINS = 30
 STRETCHED = 4  # a score is far out beyond this many medians
+SIGMA_NOTE = (
+    "dashed: n-sigma thresholds, which erf(n / \N{SQUARE ROOT}2) of good images stay below where "
+    "features are Gaussian"
+)
 ROOM_FOR_A_NAME = 0.05  # share of an axis
 
 
@@ -29,6 +33,7 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     figure, (roc, recall) = new_figure(2, size=(9, 4.9), bottom=0.8)
     roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+    _mark_working_point(roc, metrics)
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
     low, high = 100 * metrics["auroc_ci_low"], 100 * metrics["auroc_ci_high"]
     roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} % [{low:.1f}, {high:.1f}]", fontsize=11)
@@ -39,6 +44,7 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     recall.set_title(f"average precision {100 * metrics['aupr']:.1f} %", fontsize=11)
     for axes in (roc, recall):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
+        axes.spines[["left", "bottom"]].set_bounds(0, 1)
     figure.supxlabel(f"{_numbers(scores)}; dotted: chance", fontsize=8, color=INK)
     return figure
 
@@ -46,35 +52,39 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 def draw_histogram(
     scores: Scores, metrics: Mapping[str, Any], images: str = "test images"
 ) -> Figure:
-    """Draw the scores of good and anomalous images: combined, and of the best block.
+    """Draw the scores of good and anomalous images: combined, and of the block that does best here.
 
-    Without either kind no block is the best, and the combined scores stand alone. The n-sigma
-    thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
+    The threshold that the run promises a false positive rate by holds for the combined score; the
+    n-sigma thresholds for one block's Mahalanobis distance. Those in sight are drawn. Without
+    either kind of images, or without blocks, the combined scores stand alone.
 
     Args:
         scores: of the images.
         metrics: as `evaluate` returns them, and the threshold where there is one.
         images: what they are.
     """
-    panels = 1 if scores.lacking else 2
-    figure, (combined, *others) = new_figure(panels, size=(4.5 * panels, 3.8), top=0.5)
+    panels = 1 if scores.lacking or not scores.blocks else 2
+    size = (4.5 * panels, 4.1)
+    figure, (combined, *others) = new_figure(panels, size=size, top=0.5, bottom=0.85)
     _histogram(combined, scores, scores.combined)
     combined.set(xlabel="score, blocks combined", ylabel=images)
-    if "threshold_conformal" in metrics:
-        threshold = float(metrics["threshold_conformal"])
-        combined.axvline(threshold, color=INK, linewidth=1, label="threshold")
+    notes = _mark_threshold(combined, metrics)
     for axes in others:
-        _draw_best_block(axes, scores, metrics)
-    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=3)
+        notes += _draw_best_block(axes, scores, metrics)
+    figure.supxlabel("\n".join(notes), fontsize=8, color=INK)
+    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=2)
     return figure
 
 
-def _draw_best_block(single: Axes, scores: Scores, metrics: Mapping[str, Any]) -> None:
+def _draw_best_block(axes: Axes, scores: Scores, metrics: Mapping[str, Any]) -> list[str]:
+    """Draw the scores of the best block, and return what has to be said below."""
     best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
-    _histogram(single, scores, scores.blocks[best])
-    single.set(xlabel=f"score of block {best}, the best")
-    if best in scores.dimensions:
-        _mark_sigmas(single, scores.dimensions[best])
+    _histogram(axes, scores, scores.blocks[best])
+    axes.set(xlabel=f"score of block {best}, the best on this test set")
+    if best not in scores.dimensions:
+        return []
+    _mark_sigmas(axes, scores.dimensions[best])
+    return [SIGMA_NOTE]
 
 
 def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
@@ -93,7 +103,29 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
         axes.text(position, top + 1.5, f"{value:.1f}", ha="center", color=INK, fontsize=8)
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
     axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110), yticks=range(0, 101, 20))
+    axes.spines["left"].set_bounds(0, 100)
     return figure
+
+
+def _mark_working_point(axes: Axes, metrics: Mapping[str, Any]) -> None:
+    """Mark what the threshold for the wanted false positive rate comes to, where there is one."""
+    if "fpr_conformal" not in metrics:
+        return
+    wanted = f"threshold for {100 * metrics['fpr_wanted']:g} % false alarms"
+    point = metrics["fpr_conformal"], metrics["tpr_conformal"]
+    axes.plot(*point, "o", color=INK, label=wanted, clip_on=False, zorder=3)
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def _mark_threshold(axes: Axes, metrics: Mapping[str, Any]) -> list[str]:
+    """Draw the combined score's threshold, where there is one in sight; return what it is."""
+    threshold, limits = metrics.get("threshold_conformal", np.inf), axes.get_xlim()
+    if not limits[0] < threshold < limits[1]:
+        return []
+    axes.axvline(threshold, color=INK, linewidth=1)
+    axes.set_xlim(limits)
+    wanted = 100 * metrics["fpr_wanted"]
+    return [f"solid: the threshold for {wanted:g} % false alarms, from the images held out"]
 
 
 def _numbers(scores: Scores) -> str:

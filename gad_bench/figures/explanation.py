@@ -18,6 +18,7 @@ from gad_bench.data.split import Rows
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.interface import Features
+from gad_bench.figures.names import readable
 from gad_bench.gaussian import FittedBlock
 from gad_bench.gaussian.metric import Contributions
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 class Explanation(Protocol):
     """A way to tell where scores come from."""
 
-    def draw(
+    def draw(  # noqa: PLR0913 - a run's results
         self,
         output: Path,
         tested: pd.DataFrame,
@@ -40,6 +41,8 @@ class Explanation(Protocol):
         rows: Rows,
         scores: Scores,
         fitted: Mapping[int, FittedBlock],
+        *,
+        name: str,
     ) -> None:
         """Leave figures in a folder.
 
@@ -50,6 +53,7 @@ class Explanation(Protocol):
             rows: which of them are the test images.
             scores: the test images' scores.
             fitted: the blocks' detectors.
+            name: of the run.
         """
 
 
@@ -57,7 +61,7 @@ class Explanation(Protocol):
 class NoExplanation:
     """Draw nothing."""
 
-    def draw(self, *_: object) -> None:
+    def draw(self, *_: object, **__: object) -> None:
         """Draw nothing."""
 
 
@@ -75,7 +79,7 @@ class ComponentExplanation:
         if self.images < 1:
             raise UserError(f"explanation.images must be at least 1, not {self.images}")
 
-    def draw(
+    def draw(  # noqa: PLR0913 - a run's results
         self,
         output: Path,
         tested: pd.DataFrame,
@@ -83,6 +87,8 @@ class ComponentExplanation:
         rows: Rows,
         scores: Scores,
         fitted: Mapping[int, FittedBlock],
+        *,
+        name: str,
     ) -> None:
         """Explain the test images' scores; see `Explanation`."""
         from gad_bench.figures.explanation_panels import draw_cases, draw_ranks
@@ -99,11 +105,11 @@ class ComponentExplanation:
             for kind, chosen in chosen_rows(scores, self.images).items()
             for row in chosen
         ]
-        save_figure(draw_cases(cases), output / "explanation.png")
+        save_figure(draw_cases(cases), output / "explanation.png", name)
         if known:
             table = auroc_by_rank(scores.labels, known)
             write_text(output / "components.csv", table.to_csv(index=False))
-            save_figure(draw_ranks(table), output / "components.png")
+            save_figure(draw_ranks(table), output / "components.png", name)
 
 
 def auroc_by_rank(labels: Any, known: Mapping[int, Contributions]) -> pd.DataFrame:  # noqa: ANN401
@@ -148,7 +154,7 @@ def _case(
     parts = known.get(block)
     return Case(
         picture=shrink(read_image(tested["path"].iloc[row]), SIDE),
-        title=f"{kind}: {tested['defect'].iloc[row]}  {scores.combined[row]:#.3g}",
+        title=f"{kind}: {readable(tested['defect'].iloc[row])}  {scores.combined[row]:#.3g}",
         anomalous=bool(scores.labels[row]),
         excess=excess,
         block=block,

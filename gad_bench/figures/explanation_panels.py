@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from gad_bench.figures.names import as_text
 from gad_bench.figures.style import ANOMALOUS, DPI, GOOD, INK
 
 COLUMNS = 3
@@ -64,7 +65,7 @@ def draw_cases(cases: Sequence[Case]) -> Figure:
         colour = ANOMALOUS if case.anomalous else GOOD
         image.imshow(case.picture)
         image.set_axis_off()
-        image.set_title(case.title, fontsize=8, color=colour)
+        image.set_title(case.title, color=colour, **as_text(case.title), fontsize=8)
         blocks.bar([str(block) for block in case.excess], list(case.excess.values()), color=colour)
         blocks.axhline(0, color=INK, linewidth=0.8)
         blocks.set_title("blocks: score above the good images' median", fontsize=8)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gad_bench.data.images import read_image, shrink, shrink_mask
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
+from gad_bench.figures.names import as_text, readable
 from gad_bench.figures.style import ANOMALOUS, DPI, GOOD, INK, save_figure, save_picture
 from gad_bench.patches.heat_maps import HeatMaps
 from gad_bench.patches.truth import MaskedMaps
@@ -79,7 +80,8 @@ def _draw(
         axes.set_xticks([])
         axes.set_yticks([])
     image.imshow(picture.image)
-    image.set_ylabel(picture.title, fontsize=7, color=ANOMALOUS if picture.anomalous else GOOD)
+    colour = ANOMALOUS if picture.anomalous else GOOD
+    image.set_ylabel(picture.title, color=colour, **as_text(picture.title), fontsize=7)
     if picture.mask is None:
         mask.text(0.5, 0.5, "no mask", ha="center", va="center", transform=mask.transAxes)
     else:
@@ -93,7 +95,9 @@ def _draw(
 
 def _outline(axes: Axes, values: NDArray[Any] | None, level: float, colour: str) -> None:
     if values is not None and values.min() < level <= values.max():
+        frame = axes.get_xlim(), axes.get_ylim()
         axes.contour(values, levels=[level], colors=[colour], linewidths=1)
+        axes.set(xlim=frame[0], ylim=frame[1])  # a contour would bring its own
 
 
 def _explain(figure: Figure, threshold: str) -> None:
@@ -103,7 +107,7 @@ def _explain(figure: Figure, threshold: str) -> None:
 
 
 def draw_localisation(
-    output: Path, maps: MaskedMaps, scores: Scores, metrics: Mapping[str, Any]
+    output: Path, maps: MaskedMaps, scores: Scores, metrics: Mapping[str, Any], name: str
 ) -> None:
     """Draw localisation.png: image, mask, heat map and contour of the most telling test images.
 
@@ -112,13 +116,14 @@ def draw_localisation(
         maps: their heat maps.
         scores: their images' scores.
         metrics: of the heat maps.
+        name: of the run.
     """
     groups = {
-        name: [_picture(maps, scores, int(row)) for row in rows]
-        for name, rows in _chosen(maps, scores).items()
+        kind: [_picture(maps, scores, int(row)) for row in rows]
+        for kind, rows in _chosen(maps, scores).items()
     }
     figure = draw_heat_maps(groups, _threshold(maps, metrics), _limits(maps.heat))
-    save_figure(figure, output / "localisation.png")
+    save_figure(figure, output / "localisation.png", name)
 
 
 def _chosen(maps: MaskedMaps, scores: Scores) -> dict[str, NDArray[np.intp]]:
@@ -181,7 +186,7 @@ def _picture(maps: MaskedMaps, scores: Scores, row: int) -> Picture:
         image=image,
         mask=shrink_mask(maps.mask(row), SIDE) if maps.known[row] else None,
         heat=maps.heat.at_size(row, *image.shape[:2]),
-        title=f"{maps.tested['defect'].iloc[row]}  {scores.combined[row]:#.3g}",
+        title=f"{readable(maps.tested['defect'].iloc[row])}  {scores.combined[row]:#.3g}",
         anomalous=bool(scores.labels[row]),
     )
 

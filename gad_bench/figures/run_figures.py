@@ -23,6 +23,7 @@ def draw_figures(
     tested: pd.DataFrame,
     scores: Scores,
     metrics: Mapping[str, Any],
+    name: str,
     images: str = "test images",
 ) -> None:
     """Draw histogram.png and contact_sheet.png; and, where there are both, curves.png, blocks.png.
@@ -33,19 +34,21 @@ def draw_figures(
         output: the folder.
         tested: the test images' rows of the catalog.
         scores: theirs.
-        metrics: as `evaluate` returns them.
+        metrics: as `evaluate` returns them, and of the threshold where there is one.
+        name: of the run.
         images: what they are.
     """
 
     def draw_sheet() -> None:
-        save_picture(draw_contact_sheet(extremes(tested, scores)), output / "contact_sheet.png")
+        shown = extremes(tested, scores, metrics.get("threshold_conformal"))
+        save_picture(draw_contact_sheet(shown), output / "contact_sheet.png", name)
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
         sheet = beside.submit(draw_sheet)
         if not scores.lacking:
-            save_figure(draw_curves(scores, metrics), output / "curves.png")
-            save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
-        save_figure(draw_histogram(scores, metrics, images), output / "histogram.png")
+            save_figure(draw_curves(scores, metrics), output / "curves.png", name)
+            save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png", name)
+        save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
 
 
@@ -54,6 +57,7 @@ def draw_calibration(
     threshold: Threshold,
     folds: Sequence[Scores],
     tested: Sequence[NDArray[np.intp]],
+    name: str,
     calibrating: Sequence[Scores] = (),
 ) -> None:
     """Draw calibration.png, if any false positive rate is promised.
@@ -63,8 +67,9 @@ def draw_calibration(
         threshold: the wanted rate, and the methods that promise it.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
+        name: of the run.
         calibrating: as for `working_points`.
     """
     panels = calibration_panels(threshold, folds, tested, calibrating)
     if panels:
-        save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png")
+        save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png", name)

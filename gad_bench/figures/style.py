@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from gad_bench.base.files import whole_file
+from gad_bench.figures.names import pillow_font, readable
 
 GOOD, ANOMALOUS, INK = "#0072b2", "#d55e00", "#444444"  # told apart by the colour-blind, too
 DPI = 110
 LEFT, RIGHT, BETWEEN = 0.75, 0.3, 0.75  # margins of a figure, in inches
+LINE = 20  # the height of a picture's caption, in pixels
 LABEL = 0.3  # inches from a plot down to the name of its axis
 
 
@@ -47,17 +51,37 @@ def new_figure(
     return figure, grid
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; drawn once, where `Figure.savefig` draws twice."""
+def save_figure(figure: Figure, path: Path, caption: str = "") -> None:
+    """Write a figure as PNG; drawn once, where `Figure.savefig` draws twice.
+
+    Args:
+        figure: what is drawn.
+        path: the file.
+        caption: a line above the figure, that says of which run it is.
+    """
     canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    save_picture(np.asarray(canvas.buffer_rgba())[..., :3], path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # told of by `names`, once
+        canvas.draw()
+    save_picture(np.asarray(canvas.buffer_rgba())[..., :3], path, caption)
 
 
-def save_picture(picture: NDArray[np.uint8], path: Path) -> None:
-    """Write RGB pixels [height, width, 3] as PNG, by OpenCV: Pillow takes three times as long."""
+def save_picture(picture: NDArray[np.uint8], path: Path, caption: str = "") -> None:
+    """Write RGB pixels [height, width, 3] as PNG, by OpenCV: Pillow takes three times as long.
+
+    A caption, a line that says of which run the picture is, stands above it.
+    """
     import cv2
 
+    if caption:
+        picture = np.vstack([_line(readable(caption), picture.shape[1]), picture])
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as file:
         file.write_bytes(encoded.tobytes())
+
+
+def _line(text: str, width: int) -> NDArray[np.uint8]:
+    """Draw a line of text [LINE, width, 3]."""
+    line = Image.new("RGB", (width, LINE), "white")
+    ImageDraw.Draw(line).text((8, LINE - 5), text, INK, pillow_font(11, text), anchor="ls")
+    return np.asarray(line)

@@ -94,7 +94,7 @@ def announce(name: str, metrics: Mapping[str, Any], scores: Scores) -> None:
     blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
     best = max(blocks, key=lambda key: float(blocks[key]))
     log.info(
-        "%s: AUROC %.1f %% [%.1f, %.1f], best block %s %.1f %%",
+        "%s: AUROC %.1f %% [%.1f, %.1f], best block on this test set: %s, %.1f %%",
         name,
         100 * metrics["auroc"],
         100 * metrics["auroc_ci_low"],
@@ -160,6 +160,7 @@ class Results:
     """Everything that a run found.
 
     Attributes:
+        name: the run's.
         config: the composed config.
         parts: its parts.
         catalog: the category's images.
@@ -174,6 +175,7 @@ class Results:
         seconds_fit: what fitting and scoring took.
     """
 
+    name: str
     config: DictConfig
     parts: Parts
     catalog: pd.DataFrame
@@ -224,23 +226,28 @@ class Results:
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
             metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
-        draw_figures(output, tested, shown, metrics)
-        draw_calibration(output, self.parts.threshold, self.scores, self._tested, self.calibrating)
+        draw_figures(output, tested, shown, metrics, self.name)
+        draw_calibration(
+            output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
+        )
         if shown.lacking:
             return
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
-            draw_localisation(output, self.localised.maps, shown, self.localised.metrics)
+            maps, found = self.localised.maps, self.localised.metrics
+            draw_localisation(output, maps, shown, found, self.name)
         blocks = self.features.blocks
-        self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
+        fitted = self.model.blocks
+        self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
 
         if held_out := held_out_as_tested(self.calibrating or self.scores):
             scores, rows = held_out
-            draw_figures(output, self.catalog.iloc[rows], scores, metrics, "good images held out")
+            tested = self.catalog.iloc[rows]
+            draw_figures(output, tested, scores, metrics, self.name, "good images held out")
 
     @property
     def _tested(self) -> list[Rows]:
@@ -251,6 +258,11 @@ class Results:
             "images_train": int(np.median([len(split.train) for split in self.splits])),
             "images_test": int(np.median([len(split.test) for split in self.splits])),
             "seconds_extract": self.features.seconds_extract + self.training.seconds_extract,
+            **_speed(self.features.images_per_second),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.features.cache_hit and self.training.cache_hit,
         }
+
+
+def _speed(images_per_second: float | None) -> dict[str, float]:
+    return {} if images_per_second is None else {"images_per_second_extract": images_per_second}

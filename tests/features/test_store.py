@@ -102,6 +102,13 @@ def as_nobody() -> Iterator[None]:
 
 
 class TestHit:
+    def test_tells_what_the_extraction_came_to(self, tmp_path: Path) -> None:
+        first, _ = get(tmp_path)
+        again, _ = get(tmp_path)
+        assert again.seconds_extract == 0
+        assert again.images_per_second == first.images_per_second
+        assert 0 < first.seconds_extract * (first.images_per_second or 0) <= len(IMAGES) + 1
+
     def test_the_second_time_nothing_is_extracted(self, folder: Path) -> None:
         assert get(folder)[1].rows == []
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -260,3 +261,35 @@ def test_real_weights_give_what_timm_gives(
     backbone = TimmBackbone(name=name, weights=str(file), taps=taps)
     found = features(backbone, backbone.block_count() - 1, pixels[:2])
     assert_close(found, by_hooks(network, modules, pixels[:2]))
+
+
+LOOK = (
+    "import logging, sys; logging.basicConfig(level='INFO', format='%(message)s')\n"
+    "from gad_bench.features.timm_backbone import TimmBackbone\n"
+    "backbone = TimmBackbone(name='test_vit', pretrained=False)\n"
+    "print(backbone.facts(), backbone.block_count(), 'timm' in sys.modules)\n"
+)
+
+
+def look(cache: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LOOK],
+        env={**os.environ, "GAD_BENCH_CACHE": str(cache)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_what_timm_said_once_is_remembered(tmp_path: Path) -> None:
+    first, second = look(tmp_path), look(tmp_path)
+    assert first.stdout.removesuffix("True\n") == second.stdout.removesuffix("False\n")
+    assert "timm is asked about test_vit" in first.stderr
+    assert second.stderr == ""
+
+
+def test_a_damaged_memory_is_asked_for_again(tmp_path: Path) -> None:
+    first = look(tmp_path)
+    for file in (tmp_path / "timm-v1").iterdir():
+        file.write_text(file.read_text().replace("0.5", "0.6").replace(": 12", ": 11"))
+    assert look(tmp_path).stdout == first.stdout

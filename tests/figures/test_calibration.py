@@ -24,10 +24,10 @@ def line(axes: Axes, name: str) -> np.ndarray:
 
 def test_each_score_with_a_promise_has_its_panel() -> None:
     scores = fold()
-    assert titles(scores) == ["blocks combined", "block 2, the best"]
+    assert titles(scores) == ["blocks combined", "block 2, the best on this test set"]
     assert titles(scores, methods=("conformal",)) == ["blocks combined"]
-    assert titles(scores, methods=("gaussian",)) == ["block 2, the best"]
-    assert titles(replace(scores, held_out=None)) == ["block 2, the best"]
+    assert titles(scores, methods=("gaussian",)) == ["block 2, the best on this test set"]
+    assert titles(replace(scores, held_out=None)) == ["block 2, the best on this test set"]
     assert titles(replace(scores, held_out=None, dimensions={})) == []
 
 

@@ -41,7 +41,7 @@ def test_a_run_leaves_four_figures_whole(count: int, tmp_path: Path) -> None:
         dimensions={},
     )
     output = tmp_path / "output"
-    draw_figures(output, tested, scores, evaluate(scores, seed=0))
+    draw_figures(output, tested, scores, evaluate(scores, seed=0), "a run")
     assert sorted(path.name for path in output.iterdir()) == NAMES
     assert all(cv2.imread(str(output / name)) is not None for name in NAMES)
 
