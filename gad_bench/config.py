@@ -60,6 +60,7 @@ class Config:
     threshold: Any
     runtime: Any
     extraction: Any
+    maps: Any
     tracking: Any
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from omegaconf import DictConfig
 
@@ -16,6 +16,7 @@ from gad_bench.data.split import Fold, Split
 from gad_bench.evaluation import Threshold
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
+from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import Explanation, NoExplanation
@@ -33,6 +34,7 @@ class Parts:
     blocks: Blocks
     runtime: Runtime
     extraction: Extraction
+    maps: MapStorage
     fold: Fold
     augmentation: Augmentation
     detector: Detector
@@ -82,7 +84,8 @@ class Parts:
             config: the run's.
             about: what to tell people who list the store: dataset, category and backbone.
         """
-        return stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
+        source = stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
+        return replace(source, storage=self.maps)
 
 
 def stored_source(

@@ -92,6 +92,10 @@ SAME: dict[str, Any] = {
     "fold.n_splits": 4,
     "fold.seed": 1,
     "runtime.tf32": True,  # for GPUs alone
+    "image_score.smoothing": 2.0,
+    "maps.precision": "float16",  # of maps, which have keys of their own
+    "maps.limit": 1.0,
+    "maps.keep": True,
     "save": "folder",
     "threshold.fpr": 0.1,
     "threshold.methods": ["gaussian"],
@@ -116,7 +120,7 @@ NEUTRAL_CHOICES = [
     "threshold=gaussian",
     "tracking=none",
 ]
-SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "runtime"]
+SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "dataset", "maps", "runtime"]
 NEVER_LISTED = (
     "*_target_",  # classes
     "detector.*",  # interpolated from other groups
