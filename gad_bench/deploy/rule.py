@@ -18,6 +18,7 @@ from gad_bench.evaluation.thresholds import (
 from gad_bench.gaussian.detector import FittedBlock
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Vector
+from gad_bench.patches import FittedPatchDetector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +63,21 @@ class DecisionRule:
 
 
 def decision_rule(
-    model: FittedModel, threshold: Threshold, held_out: HeldOut | None
+    model: FittedModel | FittedPatchDetector, threshold: Threshold, held_out: HeldOut | None
 ) -> DecisionRule:
-    """Choose a rule: by the images held out if there are enough, else by the Gaussian law."""
-    laws = {block: law for block, own in model.blocks.items() if (law := _law(own))}
+    """Choose a rule: by the images held out if there are enough, else by the Gaussian law.
+
+    The score of a detector on patches follows no such law.
+    """
+    by_block = model if isinstance(model, FittedModel) else None
+    blocks = by_block.blocks if by_block else {}
+    laws = {block: law for block, own in blocks.items() if (law := _law(own))}
     calibration = Calibration.of(held_out.combined) if held_out else None
     method, limit = None, None
     if CONFORMAL in threshold.methods and calibration and calibration.lowest_rate <= threshold.fpr:
         method, limit = CONFORMAL, calibration.threshold(threshold.fpr)
-    elif GAUSSIAN in threshold.methods:
-        limit = _gaussian(model, threshold.fpr)
+    elif GAUSSIAN in threshold.methods and by_block:
+        limit = _gaussian(by_block, threshold.fpr)
         method = None if limit is None else GAUSSIAN
     return DecisionRule(
         fpr=threshold.fpr,

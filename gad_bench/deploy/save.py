@@ -20,7 +20,8 @@ from gad_bench.features.interface import Backbone
 from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
-from gad_bench.gaussian.model import FittedModel
+from gad_bench.patches import PatchDetector
+from gad_bench.steps.evidence import Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 
@@ -30,12 +31,14 @@ log = logging.getLogger(__name__)
 class Fitted(NamedTuple):
     """What a run's only fold came to."""
 
-    model: FittedModel
+    model: Model
     scores: Scores
     localised: Localised | None
 
 
-def check_savable(config: DictConfig, detector: Detector, splits: Sequence[Split]) -> None:
+def check_savable(
+    config: DictConfig, detector: Detector | PatchDetector, splits: Sequence[Split]
+) -> None:
     """Refuse what cannot be saved, where that is asked for, before anything is computed.
 
     Raises:
@@ -90,6 +93,7 @@ def save_detector(
         model=fitted.model,
         rule=rule,
         localisation=fitted.localised.fitted if fitted.localised else None,
+        precision=parts.maps.precision,
     )
     arrays: Arrays = {}
     facts: dict[str, Any] = {

@@ -44,10 +44,16 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
 
 def draw_histogram(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
-    """Draw the scores of good and anomalous images: combined, and of the best block.
+    """Draw the scores of good and anomalous images: combined, and of the best block, if any.
 
     The n-sigma thresholds hold for one block's Mahalanobis distance; those in sight are drawn.
     """
+    if not scores.blocks:
+        figure, (axes,) = new_figure(1, size=(5.5, 3.8), top=0.5)
+        _histogram(axes, scores, scores.combined)
+        axes.set(xlabel="score", ylabel="test images")
+        figure.legend(*axes.get_legend_handles_labels(), loc="upper center", ncols=2)
+        return figure
     best = max(scores.blocks, key=lambda block: float(metrics[f"auroc_block_{block}"]))
     figure, (combined, single) = new_figure(2, size=(9, 3.8), top=0.5)
     _histogram(combined, scores, scores.combined)

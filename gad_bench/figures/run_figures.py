@@ -21,7 +21,7 @@ from gad_bench.figures.style import save_figure, save_picture
 def draw_figures(
     output: Path, tested: pd.DataFrame, scores: Scores, metrics: Mapping[str, Any]
 ) -> None:
-    """Draw curves.png, histogram.png, blocks.png and contact_sheet.png.
+    """Draw curves.png, histogram.png, contact_sheet.png and, where blocks have scores, blocks.png.
 
     Args:
         output: the folder.
@@ -37,7 +37,8 @@ def draw_figures(
         sheet = beside.submit(draw_sheet)
         save_figure(draw_curves(scores, metrics), output / "curves.png")
         save_figure(draw_histogram(scores, metrics), output / "histogram.png")
-        save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
+        if scores.blocks:
+            save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png")
         sheet.result()
 
 

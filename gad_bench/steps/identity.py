@@ -19,6 +19,7 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.data.split import Fold, Split
 from gad_bench.features.source import FeatureSource
+from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY, Description
@@ -144,12 +145,15 @@ def result_key(
         "model": {group: OmegaConf.to_container(config[group], resolve=True) for group in MODEL},
         "seed": config.seed,
     }
+    if isinstance(parts.detector, PatchDetector):
+        facts["maps"] = parts.maps.precision
     return json_digest(facts)
 
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
-    if isinstance(parts.localisation, NoLocalisation):
+    localises = not isinstance(parts.localisation, NoLocalisation)
+    if not (localises or isinstance(parts.detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports
 from gad_bench.config import build
-from gad_bench.data.augmentation import Augmentation
+from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Fold, Split
 from gad_bench.evaluation import Threshold
@@ -21,6 +21,7 @@ from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector
+from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
 
@@ -37,7 +38,7 @@ class Parts:
     maps: MapStorage
     fold: Fold
     augmentation: Augmentation
-    detector: Detector
+    detector: Detector | PatchDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
@@ -61,11 +62,45 @@ class Parts:
             UserError: a part knows only one model, or needs images that are held out.
         """
         self.threshold.require_held_out([len(split.validation) for split in splits])
+        if isinstance(self.detector, PatchDetector):
+            self._require_patches(self.detector)
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
         for group, none in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
                     f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                )
+
+    def map_blocks(self, detector: PatchDetector) -> list[int]:
+        """Return the blocks whose maps a detector on patches is fitted on.
+
+        Raises:
+            UserError: the backbone has no such block.
+        """
+        count = self.backbone.block_count()
+        if detector.blocks is None:
+            return self.blocks.of(count)
+        outside = [block for block in detector.blocks if not 0 <= block < count]
+        if outside:
+            raise UserError(
+                f"detector.blocks={detector.blocks}: there is no block {outside[0]}; "
+                f"this backbone's blocks are 0 to {count - 1}"
+            )
+        return list(detector.blocks)
+
+    def _require_patches(self, detector: PatchDetector) -> None:
+        """Refuse what a detector on patches has no use for."""
+        self.map_blocks(detector)
+        useless = {
+            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
+            "localisation": (NoLocalisation, "it gives heat maps itself"),
+            "explanation": (NoExplanation, "its scores come from no single block"),
+        }
+        for group, (none, reason) in useless.items():
+            if not isinstance(getattr(self, group), none):
+                raise UserError(
+                    f"{group}= does not go with a detector on patches, for {reason}: "
+                    f"use {group}=none"
                 )
 
     def encoder(self, config: DictConfig) -> Encoder:

@@ -20,11 +20,12 @@ from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_me
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores, average_folds, evaluate, evaluate_folds, working_points
+from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
+from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.training import Training
 from gad_bench.tracking import DatasetInput
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,10 @@ def write_results(
 
 
 def scored_images(
-    dataset: Dataset, category: str, catalog: pd.DataFrame, features: StoredFeatures
+    dataset: Dataset,
+    category: str,
+    catalog: pd.DataFrame,
+    features: StoredFeatures | ObtainedMaps,
 ) -> DatasetInput:
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
@@ -74,16 +78,14 @@ def scored_images(
 def announce(name: str, metrics: Mapping[str, Any]) -> None:
     """Tell what was found, in one line."""
     blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
-    best = max(blocks, key=lambda key: float(blocks[key]))
-    log.info(
-        "%s: AUROC %.1f %% [%.1f, %.1f], best block %s %.1f %%",
-        name,
-        100 * metrics["auroc"],
-        100 * metrics["auroc_ci_low"],
-        100 * metrics["auroc_ci_high"],
-        best.removeprefix("auroc_block_"),
-        100 * blocks[best],
-    )
+    keys = ("auroc", "auroc_ci_low", "auroc_ci_high")
+    told = "{}: AUROC {:.1f} % [{:.1f}, {:.1f}]".format(name, *(100 * metrics[k] for k in keys))
+    if blocks:
+        best = max(blocks, key=lambda key: float(blocks[key]))
+        told += f", best block {best.removeprefix('auroc_block_')} {100 * blocks[best]:.1f} %"
+    if "pixel_auroc" in metrics:
+        told += f", of pixels {100 * metrics['pixel_auroc']:.1f} %"
+    log.info("%s", told)
 
 
 def announce_restored(name: str, output: Path) -> float:
@@ -136,8 +138,7 @@ class Results:
         parts: its parts.
         catalog: the category's images.
         splits: one a fold.
-        features: of all images.
-        training: the vectors that were fitted.
+        evidence: the images' features.
         model: what the last fold, or the only one, was fitted to.
         scores: of the test images, one a fold.
         localised: the test images' heat maps, None without localisation.
@@ -148,9 +149,8 @@ class Results:
     parts: Parts
     catalog: pd.DataFrame
     splits: Sequence[Split]
-    features: StoredFeatures
-    training: Training
-    model: FittedModel
+    evidence: Evidence
+    model: Model
     scores: Sequence[Scores]
     localised: Localised | None
     seconds_fit: float
@@ -158,7 +158,8 @@ class Results:
     @property
     def images(self) -> DatasetInput:
         """The images, for the tracking store."""
-        return scored_images(self.parts.dataset, self.config.category, self.catalog, self.features)
+        stored = self.evidence.stored
+        return scored_images(self.parts.dataset, self.config.category, self.catalog, stored)
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
@@ -194,8 +195,10 @@ class Results:
             from gad_bench.figures.heat_maps import draw_localisation
 
             draw_localisation(output, self.localised.maps, shown, self.localised.metrics)
-        blocks = self.features.blocks
-        self.parts.explanation.draw(output, tested, blocks, rows, shown, self.model.blocks)
+        stored = self.evidence.stored
+        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
+            blocks = self.model.blocks
+            self.parts.explanation.draw(output, tested, stored.blocks, rows, shown, blocks)
 
     @property
     def _tested(self) -> list[Rows]:
@@ -205,7 +208,7 @@ class Results:
         return {
             "images_train": int(np.median([len(split.train) for split in self.splits])),
             "images_test": int(np.median([len(split.test) for split in self.splits])),
-            "seconds_extract": self.features.seconds_extract + self.training.seconds_extract,
+            "seconds_extract": self.evidence.seconds_extract,
             "seconds_fit": self.seconds_fit,
-            "cache_hit": self.features.cache_hit and self.training.cache_hit,
+            "cache_hit": self.evidence.cache_hit,
         }
