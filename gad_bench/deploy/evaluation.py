@@ -132,7 +132,7 @@ def _obtain(
     blocks = Blocks(indices=detector.scorer.blocks or None)
     source = stored_source(detector.encoder, blocks, config, about, Here())
     if isinstance(model, FittedPatchDetector):
-        storage = replace(build(config.maps), precision=detector.scorer.precision, keep=False)
+        storage = replace(build(config.maps), precision=detector.scorer.precision, keep=[])
         return replace(source, storage=storage).maps(images, model.embedding.blocks)
     features = source.features(images)
     check_finite(catalog, features.blocks)

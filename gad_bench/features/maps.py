@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +38,13 @@ class MapStorage:
     Attributes:
         precision: "float32", or "float16" for half the room.
         limit: gigabytes (10^9 bytes) that one extraction's maps may take on the disk.
-        keep: whether each run extracts the maps of all its blocks along with their vectors, so that
-            no later run needs another pass.
+        keep: blocks whose maps every run extracts along with what it needs itself, so that no later
+            run needs another pass; numbered from 0.
     """
 
     precision: str = "float32"
     limit: float = 20.0
-    keep: bool = False
+    keep: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -91,7 +91,7 @@ class FeatureSource:
         images = self.fingerprint(images)
         seconds = 0.0
         if self.storage.keep:
-            kept = self._map_entries(images, self.wanted_blocks())
+            kept = self._map_entries(images, self.storage.keep)
             if not all(entry.is_there for entry in kept):
                 seconds = self._extract_maps(images, kept)
         stored = self._get(images, {}, 1, self.reader(images))
@@ -114,8 +114,7 @@ class FeatureSource:
         entries = self._map_entries(images, blocks)
         found, seconds = self._read_maps(entries), 0.0
         if None in found:
-            kept = self.wanted_blocks() if self.storage.keep else ()
-            wanted = sorted({*blocks, *kept})
+            wanted = sorted({*blocks, *self.storage.keep})
             seconds = self._extract_maps(images, self._map_entries(images, wanted))
             found = self._read_maps(entries)
         maps = {block: own for block, own in zip(blocks, found, strict=True) if own}

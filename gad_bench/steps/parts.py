@@ -62,6 +62,7 @@ class Parts:
             UserError: a part knows only one model, or needs images that are held out.
         """
         self.threshold.require_held_out([len(split.validation) for split in splits])
+        self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
@@ -77,16 +78,19 @@ class Parts:
         Raises:
             UserError: the backbone has no such block.
         """
-        count = self.backbone.block_count()
         if detector.blocks is None:
-            return self.blocks.of(count)
-        outside = [block for block in detector.blocks if not 0 <= block < count]
+            return self.blocks.of(self.backbone.block_count())
+        self._require_blocks("detector.blocks", detector.blocks)
+        return list(detector.blocks)
+
+    def _require_blocks(self, key: str, blocks: Sequence[int]) -> None:
+        count = self.backbone.block_count()
+        outside = [block for block in blocks if not 0 <= block < count]
         if outside:
             raise UserError(
-                f"detector.blocks={detector.blocks}: there is no block {outside[0]}; "
+                f"{key}={blocks}: there is no block {outside[0]}; "
                 f"this backbone's blocks are 0 to {count - 1}"
             )
-        return list(detector.blocks)
 
     def _require_patches(self, detector: PatchDetector) -> None:
         """Refuse what a detector on patches has no use for."""

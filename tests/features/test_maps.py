@@ -178,12 +178,10 @@ class TestVectors:
         source.maps(paths, [1])
         assert path.stat().st_mtime_ns == before
 
-    def test_with_keep_they_bring_the_maps_of_their_blocks_along(
+    def test_with_keep_they_bring_maps_along(
         self, tmp_path: Path, paths: list[str], read: Counter[str]
     ) -> None:
-        source = source_in(
-            tmp_path / "c", storage=MapStorage(keep=True), blocks=Blocks(indices=[1, 2])
-        )
+        source = source_in(tmp_path / "c", storage=MapStorage(keep=[1, 2]))
         first = source.features(paths)
         assert source.maps(paths, [1, 2]).cache_hit
         assert source.features(paths).cache_hit
@@ -195,7 +193,7 @@ class TestVectors:
     def test_with_keep_maps_bring_along_what_a_later_run_needs(
         self, tmp_path: Path, paths: list[str], read: Counter[str]
     ) -> None:
-        source = source_in(tmp_path / "c", storage=MapStorage(keep=True))
+        source = source_in(tmp_path / "c", storage=MapStorage(keep=[0, 2]))
         source.maps(paths, [1])
         source.maps(paths, [0, 2])
         source.features(paths)

@@ -95,7 +95,7 @@ SAME: dict[str, Any] = {
     "image_score.smoothing": 2.0,
     "maps.precision": "float16",  # of maps, which have keys of their own
     "maps.limit": 1.0,
-    "maps.keep": True,
+    "maps.keep": [1],
     "save": "folder",
     "threshold.fpr": 0.1,
     "threshold.methods": ["gaussian"],
