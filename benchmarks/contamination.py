@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from gad_bench.data.split import Split, split_catalog
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
+from gad_bench.gaussian import Detector
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, score
 from gad_bench.steps.training import obtain_training
@@ -84,7 +86,7 @@ def curve(
         (split,) = split_catalog(catalog, parts.fold, share, seed)
         common = Split(train=split.train, validation=split.validation, test=most.test)
         training = obtain_training(catalog, [common], features, source, parts.augmentation, limits)
-        model = fit(training, common, parts.detector, parts.combination)
+        model = fit(training, common, cast("Detector", parts.detector), parts.combination)
         scores = score(catalog, features.blocks, model, common)
         points.append((share, auroc(scores.labels, scores.combined)))
     return points

@@ -62,7 +62,7 @@ Way = Callable[[Pixels], None]
 
 def plain(detector: Detector) -> dict[str, Way]:
     """What a script without this package does, and without any Gaussian."""
-    blocks = max(detector.scorer.model.blocks)
+    blocks = max(detector.scorer.blocks)
     module = detector.scorer.backbone.build(blocks)
 
     def run(pixels: Pixels) -> None:

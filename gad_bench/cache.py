@@ -14,7 +14,7 @@ from pathlib import Path
 from gad_bench.base.command import DONE, FAILED, run_told
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import default_cache_folder
-from gad_bench.features.shards import ABOUT
+from gad_bench.features.shards import ABOUT, StoredExtraction
 from gad_bench.features.upkeep import (
     Holding,
     Kept,
@@ -148,7 +148,7 @@ def _days(text: str) -> float:
 def _row(holding: Holding, now: float) -> tuple[str, ...]:
     return (
         *(holding.about.get(key, "?") for key in ABOUT),
-        f"0-{holding.extraction.deepest}",
+        _blocks(holding.extraction),
         str(holding.images or "?"),
         str(holding.passes),
         format_size(holding.size),
@@ -156,6 +156,12 @@ def _row(holding: Holding, now: float) -> tuple[str, ...]:
         _format_age(now - holding.used),
         _state(holding),
     )
+
+
+def _blocks(extraction: StoredExtraction) -> str:
+    """Return which blocks an extraction holds, for people."""
+    deepest = extraction.deepest
+    return f"maps of block {deepest}" if extraction.maps else f"0-{deepest}"
 
 
 def _state(holding: Holding) -> str:

@@ -90,6 +90,7 @@ class Config:
     metrics: Any
     runtime: Any
     extraction: Any
+    maps: Any
     tracking: Any
 
 

@@ -13,12 +13,10 @@ from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import cross_fit
+from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
-from gad_bench.steps.localising import localise
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
-from gad_bench.steps.scoring import fit, score
-from gad_bench.steps.training import obtain_training
 
 
 def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
@@ -57,20 +55,17 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
 
     with parts.tracking.run(description) as tracked:
         watch.lap("tracking store")
-        features = source.features(images)
-        limits = parts.dataset.facts(config.category)
-        training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
-
+        evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
-        scores = []
+        outcomes = []
         for split in splits:
-            model = fit(training, split, parts.detector, parts.combination)
-            scores.append(score(catalog, features.blocks, model, split))
+            model = evidence.fit(split)
+            outcomes.append(evidence.score(model, split))
         watch.lap("fit")
-        fits = cross_fit(catalog, features.blocks, training, parts, cross)
+        fits = cross_fit(evidence, parts.threshold, cross)
         if cross:
             watch.lap("calibration")
-        localised = localise(config, parts, catalog, splits[0], source.reader(images))
+        localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
         results = Results(
@@ -79,10 +74,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             parts=parts,
             catalog=catalog,
             splits=splits,
-            features=features,
-            training=training,
+            evidence=evidence,
             model=model,
-            scores=scores,
+            scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
             seconds_fit=watch.seconds["fit"],
@@ -92,15 +86,15 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         results.draw(output, metrics)
         watch.lap("figures")
         if config.save:
-            fitted = Fitted(model, scores[0], fits, localised)
+            fitted = Fitted(model, outcomes[0].scores, fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
         tracked.log(metrics, results.images, output)
         watch.lap("record")
-    announce(description.name, metrics, scores[0])
+    announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
-        point_the_way(output, features.path, metrics, watch, parts.tracking.viewer)
+        point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
     return float(metrics.get("auroc", "nan"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,20 @@ def test_mlflow_and_the_folders_give_the_same_table(program: Any) -> None:
     tables = [Path(source, "table1.csv").read_text() for source in ("folders", "store")]
     assert tables[0] == tables[1]
     assert tables[0].count("\n") == 1 + 7 * 3
+
+
+def test_the_methods_are_compared_on_one_extraction(program: Any, tmp_path: Path) -> None:
+    config = composed("experiment=methods")
+    detectors = {
+        path.stem
+        for path in (config_folder() / "detector").iterdir()
+        if path.read_text().startswith("# Patches")
+    }
+    assert set(swept(config)["detector"]) == detectors | {"gaussian"}
+    assert config.fold == {"_target_": "gad_bench.data.split.Full"}
+    bank = ["backbone.input_size=64", "backbone.octaves=3", f"cache_dir={tmp_path / 'cache'}"]
+    outcome = program("-m", "experiment=methods", *TINY, *bank, "category=wood")
+    assert outcome.status == 0, outcome.errors
+    assert len(outcome.runs) == len(detectors) + 1
+    found = [json.loads((run / "metrics.json").read_text())["cache_hit"] for run in outcome.runs]
+    assert found.count(False) == 1

@@ -23,9 +23,11 @@ from gad_bench.deploy.rule import DecisionRule
 from gad_bench.features.extraction import READING, extract, read_square, resize_square
 from gad_bench.features.interface import Backbone, Encoder, Pixels, Runtime, Work
 from gad_bench.features.local import LocalSource
+from gad_bench.features.maps import MapStorage, maps_work
 from gad_bench.features.ready import ReadyModels
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.patches import FittedPatchDetector, PatchScores
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,28 @@ Image = str | Path | bytes | NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
-    """What a detector's file holds: all that it takes from pixels to a decision."""
+    """What a detector's file holds: all that it takes from pixels to a decision.
+
+    Attributes:
+        backbone: the network.
+        runtime: what carries it out.
+        model: what scores its vectors or, a detector on patches, its maps.
+        rule: of a decision.
+        localisation: a way of its own to heat maps; a detector on patches needs none.
+        precision: in which a detector on patches saw the maps that it was fitted on.
+    """
 
     backbone: Backbone
     runtime: Runtime
-    model: FittedModel
+    model: FittedModel | FittedPatchDetector
     rule: DecisionRule
     localisation: FittedLocalisation | None
+    precision: str = "float32"
+
+    @property
+    def blocks(self) -> list[int]:
+        """The blocks that have scores of their own."""
+        return list(self.model.blocks) if isinstance(self.model, FittedModel) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +188,8 @@ class SavedDetector:
             images: files, files' contents, or arrays uint8 [height, width, 3] RGB of any size.
             threshold: the score beyond which an image is called anomalous; None for the
                 detector's own, where it has one: see `DecisionRule`.
-            heat_maps: give them where the run localised: a second pass through the backbone.
+            heat_maps: give them where the run localised. They cost a second pass through the
+                backbone, but for a detector on patches.
             skip_unreadable: pass over files that cannot be read, and say which, in place of
                 raising the first one's error.
 
@@ -184,14 +202,13 @@ class SavedDetector:
         names = [_name(number, image) for number, image in enumerate(several)]
         reading = _Reading(self.scorer.backbone.image_size(), skip_unreadable)
         readers = [partial(reading, name, own) for name, own in zip(names, several, strict=True)]
-        blocks, scores, p_values = self._score(readers)
-        heat = self._heat_maps(readers) if heat_maps else None
+        blocks, scores, p_values, heat = self._judge(readers, heat_maps)
         read = np.array([name not in reading.unreadable for name in names], bool)
         scores, p_values = scores[read], None if p_values is None else p_values[read]
         own = self.scorer.rule.decisions(scores, p_values)
         return Predictions(
             images=[name for name, known in zip(names, read, strict=True) if known],
-            blocks=dict(zip(self.scorer.model.blocks, blocks[read].T, strict=True)),
+            blocks=dict(zip(self.scorer.blocks, blocks[read].T, strict=True)),
             scores=scores,
             p_values=p_values,
             threshold=self.scorer.rule.threshold if threshold is None else threshold,
@@ -200,8 +217,44 @@ class SavedDetector:
             unreadable=reading.unreadable,
         )
 
-    def _score(self, readers: Sequence[partial[Pixels]]) -> tuple[Matrix, Vector, Vector | None]:
-        model, rule = self.scorer.model, self.scorer.rule
+    def _judge(
+        self, readers: Sequence[partial[Pixels]], heat_maps: bool
+    ) -> tuple[Matrix, Vector, Vector | None, HeatMaps | None]:
+        """Return the blocks' scores [images, blocks], the images', their p-values and heat maps."""
+        model = self.scorer.model
+        if isinstance(model, FittedPatchDetector):
+            found, p_values = self._score_patches(model, readers)
+            heat = model.heat_maps(found.grids, self.scorer.backbone.image_size())
+            blocks = np.empty((len(readers), 0))
+            return blocks, found.images, p_values, heat if heat_maps else None
+        heat_of = self._heat_maps(readers) if heat_maps else None
+        return (*self._score(model, readers), heat_of)
+
+    def _score_patches(
+        self, model: FittedPatchDetector, readers: Sequence[partial[Pixels]]
+    ) -> tuple[PatchScores, Vector | None]:
+        """Score maps in the precision in which those that were fitted are stored."""
+        rule, blocks = self.scorer.rule, model.embedding.blocks
+        storage = MapStorage(precision=self.scorer.precision)
+        scored = [PatchScores(grids=np.empty((0, 1, 1)), images=np.empty(0))][: not readers]
+        p_values = [np.empty(0)]
+        for batch in extract(readers, maps_work(self.encoder, blocks)):
+            rounded = [storage.rounded(*pair) for pair in zip(batch, blocks, strict=True)]
+            maps = dict(zip(blocks, rounded, strict=True))
+            with one_thread():
+                scored.append(model.score(maps))
+                found = rule.p_values(scored[-1].images, maps)
+            p_values += [] if found is None else [found]
+        joined = PatchScores(
+            grids=np.concatenate([part.grids for part in scored]),
+            images=np.concatenate([part.images for part in scored]),
+        )
+        return joined, np.concatenate(p_values) if rule.calibration else None
+
+    def _score(
+        self, model: FittedModel, readers: Sequence[partial[Pixels]]
+    ) -> tuple[Matrix, Vector, Vector | None]:
+        rule = self.scorer.rule
         blocks, scores = [np.empty((0, len(model.blocks)))], [np.empty(0)]
         p_values = [np.empty(0)]
         for batch in self._features(readers):
@@ -218,12 +271,12 @@ class SavedDetector:
         scorer = self.scorer
         if scorer.localisation is None:
             return None
-        source = LocalSource(encoder=self.encoder, blocks=list(scorer.model.blocks))
+        source = LocalSource(encoder=self.encoder, blocks=scorer.blocks)
         return scorer.localisation.heat_maps(source, readers)
 
     def _features(self, readers: Sequence[partial[Pixels]]) -> Iterator[dict[int, Matrix]]:
         """Yield the features of images by block, a batch at a time."""
-        wanted = list(self.scorer.model.blocks)
+        wanted = self.scorer.blocks
         work = Work(encoder=self.encoder, deepest=max(wanted))
         for batch in extract(readers, work):
             yield {block: batch[block].astype(np.float64) for block in wanted}
@@ -231,7 +284,8 @@ class SavedDetector:
     def _check(self, saved: Mapping[str, Any], folder: Path) -> None:
         """Compare the facts that change a feature with those of the run that fitted."""
         scorer = self.scorer
-        blocks = [*scorer.model.blocks, *getattr(scorer.localisation, "blocks", ())]
+        own = scorer.blocks or getattr(scorer.model, "embedding", scorer).blocks
+        blocks = [*own, *getattr(scorer.localisation, "blocks", ())]
         if max(blocks) >= scorer.backbone.block_count():
             raise UserError(
                 f"{folder} scores block {max(blocks)}, which the backbone does not have"

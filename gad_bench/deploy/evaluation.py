@@ -26,11 +26,17 @@ from gad_bench.evaluation.definitions import SOUND
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
+from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
+from gad_bench.gaussian.model import FittedModel
+from gad_bench.gaussian.statistics import Vector
+from gad_bench.patches import FittedPatchDetector
+from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
+from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
 from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
-from gad_bench.steps.scoring import score
+from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
 
@@ -92,15 +98,13 @@ def evaluate_detector(
     description = _describe(detector, config, about)
     with tracker.run(description) as tracked:
         watch.lap("images")
-        blocks = Blocks(indices=list(detector.scorer.model.blocks))
-        source = stored_source(detector.encoder, blocks, config, about, Here())
-        features = source.features(list(catalog["path"]))
+        features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        check_finite(catalog, features.blocks)
-        scores = _score(detector, catalog, features)
+        scores, localised = _score(detector, catalog, features)
         watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
+            **(localised.metrics if localised else {}),
             "images_test": len(catalog),
             "seconds_extract": features.seconds_extract,
             "seconds_score": watch.seconds["score"],
@@ -112,6 +116,11 @@ def evaluate_detector(
             from gad_bench.figures.run_figures import draw_figures
 
             draw_figures(output, catalog, scores, metrics, description.name)
+            if localised and not scores.lacking:
+                from gad_bench.figures.heat_maps import draw_localisation
+
+                maps, found = localised.maps, localised.metrics
+                draw_localisation(output, maps, scores, found, description.name)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)
@@ -133,13 +142,51 @@ def _describe(detector: SavedDetector, config: DictConfig, about: Mapping[str, s
     return Description(name=name, params={**chosen, **flatten(config)}, tags=tags)
 
 
-def _score(detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures) -> Scores:
+def _obtain(
+    detector: SavedDetector, config: DictConfig, about: Mapping[str, str], catalog: pd.DataFrame
+) -> StoredFeatures | ObtainedMaps:
+    """Return the images' vectors, or the maps that a detector on patches judges by."""
+    model, images = detector.scorer.model, list(catalog["path"])
+    blocks = Blocks(indices=detector.scorer.blocks or None)
+    source = stored_source(detector.encoder, blocks, config, about, Here())
+    if isinstance(model, FittedPatchDetector):
+        storage = replace(build(config.maps), precision=detector.scorer.precision, keep=[])
+        return replace(source, storage=storage).maps(images, model.embedding.blocks)
+    features = source.features(images)
+    check_finite(catalog, features.blocks)
+    return features
+
+
+def _score(
+    detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures | ObtainedMaps
+) -> tuple[Scores, Localised | None]:
     """Score every image of the catalog as a test image."""
-    nothing = np.arange(0)
+    nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
     everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
-    scores = score(catalog, features.blocks, detector.scorer.model, everything)
-    p_values = detector.scorer.rule.p_values(scores.combined, features.blocks)
-    return replace(scores, p_values=p_values)
+    localised = None
+    if isinstance(features, ObtainedMaps):
+        found = score_maps(cast("FittedPatchDetector", model), features.rows(everything.test))
+        scores = parted_scores(catalog, everything, found.images)
+        heat = cast("FittedPatchDetector", model).heat_maps(
+            found.grids, scorer.backbone.image_size()
+        )
+        localised = measure_folds(catalog, [everything], [heat])
+    else:
+        scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
+    return replace(scores, p_values=_p_values(detector, scores, features)), localised
+
+
+def _p_values(
+    detector: SavedDetector, scores: Scores, features: StoredFeatures | ObtainedMaps
+) -> Vector | None:
+    """Return what the detector's rule says of the images; maps are read some at a time."""
+    rule = detector.scorer.rule
+    if not isinstance(features, ObtainedMaps):
+        return rule.p_values(scores.combined, features.blocks)
+    maps = features.rows(np.arange(len(scores.combined)))
+    found = [rule.p_values(scores.combined[rows], maps.read(rows)) for rows in maps.batches()]
+    known = [values for values in found if values is not None]
+    return np.concatenate(known) if known else None
 
 
 def _rates(scores: Scores, rule: DecisionRule) -> dict[str, float]:

@@ -151,7 +151,7 @@ def _facts(detector: SavedDetector) -> dict[str, str]:
     rule = detector.scorer.rule
     facts = {key: detector.about[key] for key in ("key", "dataset", "category", "backbone")}
     return facts | {
-        "blocks": ",".join(map(str, detector.scorer.model.blocks)),
+        "blocks": ",".join(map(str, detector.scorer.blocks)),
         "threshold": "" if rule.threshold is None else repr(rule.threshold),
         "input": "uint8 RGB, resized straight to the square by OpenCV's bilinear",
     }

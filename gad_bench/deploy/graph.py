@@ -34,6 +34,8 @@ class DetectorGraph(nn.Module):
     def __init__(self, detector: SavedDetector) -> None:
         super().__init__()
         model = detector.scorer.model
+        if not isinstance(model, FittedModel):
+            raise UserError("a detector on patches cannot be exported: only detector=gaussian can")
         self.wanted = list(model.blocks)
         self.backbone = detector.scorer.backbone.build(max(self.wanted))
         self.blocks = nn.ModuleList([_module(fitted) for fitted in model.blocks.values()])

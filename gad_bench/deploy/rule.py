@@ -23,7 +23,9 @@ from gad_bench.evaluation.working_points import calibrate, too_few
 from gad_bench.gaussian.detector import FittedBlock
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Vector
+from gad_bench.patches import FittedPatchDetector
 from gad_bench.steps.cross_fitting import CrossFits
+from gad_bench.steps.evidence import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class DecisionRule:
     method: str | None
     threshold: float | None
     calibration: Calibration | CrossCalibration | None
-    fits: Sequence[FittedModel]
+    fits: Sequence[FittedModel | FittedPatchDetector]
     laws: Mapping[int, DistanceLaw]
     sigmas: Mapping[int, Mapping[int, float]]
 
@@ -93,10 +95,10 @@ class DecisionRule:
 
         Args:
             scores: the images' [images].
-            features: theirs, by block [images, D_i].
+            features: theirs, by block: vectors [images, D_i], or maps [images, C_i, H_i, W_i].
         """
         if isinstance(self.calibration, CrossCalibration):
-            return self.calibration.p_values([fit.score(features)[1] for fit in self.fits])
+            return self.calibration.p_values([_image_scores(fit, features) for fit in self.fits])
         return self.calibration.p_values(scores) if self.calibration else None
 
     def decisions(self, scores: Vector, p_values: Vector | None) -> NDArray[np.bool_] | None:
@@ -107,13 +109,15 @@ class DecisionRule:
 
 
 def decision_rule(
-    model: FittedModel,
+    model: Model,
     threshold: Threshold,
     scores: Scores,
     cross: CrossFits,
     definitions: Definitions = SOUND,
 ) -> DecisionRule:
     """Choose a rule: by images held out, or by the Gaussian law if that alone is asked for.
+
+    The score of a detector on patches follows no such law.
 
     Args:
         model: the detector's.
@@ -122,7 +126,9 @@ def decision_rule(
         cross: the fits that hold images out in turn, where the model holds out too few.
         definitions: of the thresholds at n sigma.
     """
-    laws = {block: law for block, own in model.blocks.items() if (law := _law(own))}
+    by_block = model if isinstance(model, FittedModel) else None
+    blocks = by_block.blocks if by_block else {}
+    laws = {block: law for block, own in blocks.items() if (law := _law(own))}
     calibration, method, limit, rate = None, None, None, threshold.fpr
     if CONFORMAL in threshold.methods:
         by = cross.scores or [scores]
@@ -131,8 +137,8 @@ def decision_rule(
             rate, method = calibration.admitted(threshold.fpr), CONFORMAL
         if isinstance(calibration, Calibration):
             limit = calibration.threshold(rate)
-    elif GAUSSIAN in threshold.methods:
-        limit = _gaussian(model, threshold.fpr)
+    elif GAUSSIAN in threshold.methods and by_block:
+        limit = _gaussian(by_block, threshold.fpr)
         method = None if limit is None else GAUSSIAN
     return DecisionRule(
         fpr=threshold.fpr,
@@ -149,6 +155,12 @@ def decision_rule(
             for block, law in laws.items()
         },
     )
+
+
+def _image_scores(model: Model, features: Mapping[int, NDArray[Any]]) -> Vector:
+    if isinstance(model, FittedModel):
+        return model.score(features)[1]
+    return model.score(features).images
 
 
 def _gaussian(model: FittedModel, fpr: float) -> float | None:

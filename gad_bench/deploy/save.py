@@ -21,8 +21,9 @@ from gad_bench.features.interface import Backbone
 from gad_bench.features.source import FeatureSource
 from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
-from gad_bench.gaussian.model import FittedModel
+from gad_bench.patches import PatchDetector
 from gad_bench.steps.cross_fitting import CrossFits
+from gad_bench.steps.evidence import Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY
@@ -33,14 +34,14 @@ log = logging.getLogger(__name__)
 class Fitted(NamedTuple):
     """What a run's only fold came to."""
 
-    model: FittedModel
+    model: Model
     scores: Scores
     cross: CrossFits
     localised: Localised | None
 
 
 def check_savable(
-    config: DictConfig, detector: Detector, splits: Sequence[Split], key: str
+    config: DictConfig, detector: Detector | PatchDetector, splits: Sequence[Split], key: str
 ) -> None:
     """Refuse what cannot be saved, where that is asked for, before anything is extracted.
 
@@ -123,6 +124,7 @@ def save_detector(
         model=fitted.model,
         rule=rule,
         localisation=fitted.localised.fitted if fitted.localised else None,
+        precision=parts.maps.precision,
     )
     arrays: Arrays = {}
     facts: dict[str, Any] = {

@@ -56,7 +56,7 @@ def served_model(folder: Path) -> Iterator[ServedModel]:
 def _outputs(detector: SavedDetector) -> dict[str, str]:
     """Return the types of the columns that come out, a row an image."""
     rule = detector.scorer.rule
-    columns = {f"block_{block}": "double" for block in detector.scorer.model.blocks}
+    columns = {f"block_{block}": "double" for block in detector.scorer.blocks}
     columns["score"] = "double"
     if rule.calibration is not None:
         columns["p_value"] = "double"

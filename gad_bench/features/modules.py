@@ -39,11 +39,41 @@ class PooledBlocks(nn.Module):
 
     def __init__(self, maps: nn.Module) -> None:
         super().__init__()
-        self.maps = maps
+        self.maps: nn.Module = maps
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the pooled blocks."""
-        return tuple(block.mean((2, 3)) for block in self.maps(pixels))
+        return self.pool(self.maps(pixels))
+
+    def pool(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return the averages of blocks' maps over their positions."""
+        return tuple(block.mean((2, 3)) for block in maps)
+
+
+class VectorsAndMaps(nn.Module):
+    """The first blocks' vectors, where they are asked for, and then some blocks' maps.
+
+    Vectors that are averages of maps are those of the same maps.
+    """
+
+    def __init__(
+        self, maps: nn.Module, blocks: Sequence[int], vectors: nn.Module | None, depth: int
+    ) -> None:
+        super().__init__()
+        self.maps, self.blocks, self.vectors, self.depth = maps, list(blocks), vectors, depth
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return [B, D_i] of the blocks below the depth, then [B, C_i, H_i, W_i] of the others."""
+        maps = self.maps(pixels)
+        return (*self._vectors(pixels, maps), *(maps[block] for block in self.blocks))
+
+    def _vectors(self, pixels: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if self.vectors is None:
+            return ()
+        if isinstance(self.vectors, PooledBlocks):
+            return self.vectors.pool(maps[: self.depth])
+        vectors: tuple[Tensor, ...] = self.vectors(pixels)
+        return vectors
 
 
 class TappedModules(nn.Module):

@@ -2,8 +2,9 @@
 
     <cache_dir>/features-v1/
         <key>/recipe.json             the facts whose SHA-256 is the key
-        <key>/to-block-<d>/shard-*    one extraction of blocks 0..d; the folder's time: last use
-        <key>/to-block-<d>/speed.json what that extraction came to, for people
+        <key>/to-block-<d>/shard-*    vectors of the blocks 0..d; the folder's time: last use
+        <key>/maps-of-block-<b>/...   maps of block b alone, under a key of their own
+        <key>/.../speed.json          what that extraction came to, for people
         <key>.to-block-<d>.lock       held while that extraction is written or removed
 
 Locks lie beside the entries, so that an entry can be moved away whole while its lock is held.
@@ -17,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,26 +31,44 @@ ABOUT = ("dataset", "category", "backbone")  # what an extraction tells people o
 
 _LAYOUT_NAME = re.compile(r"features-v(\d+)")
 _KEY = re.compile(r"[0-9a-f]{64}")
-_LOCK_NAME = re.compile(r"[0-9a-f]{64}\.to-block-\d+\.lock")
-_DEPTH_NAME = re.compile(r"to-block-(\d+)")
+_LOCK_NAME = re.compile(r"[0-9a-f]{64}\.(to-block|maps-of-block)-\d+\.lock")
+_EXTRACTION_NAME = re.compile(r"(to-block|maps-of-block)-(\d+)")
 
 
 @dataclass(frozen=True)
 class StoredExtraction:
-    """The folder of one extraction: the blocks 0..deepest of one recipe's images."""
+    """The folder of one extraction of one recipe's images.
+
+    Attributes:
+        entry: the recipe's folder.
+        deepest: the last block.
+        maps: whether it holds the maps of that block alone, in place of the vectors of the blocks
+            0..deepest.
+    """
 
     entry: Path
     deepest: int
+    maps: bool = False
+
+    @property
+    def blocks(self) -> range:
+        """The blocks that it holds."""
+        return range(self.deepest if self.maps else 0, self.deepest + 1)
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{'maps-of' if self.maps else 'to'}-block-{self.deepest}"
 
     @property
     def folder(self) -> Path:
         """Where its shards lie."""
-        return self.entry / f"to-block-{self.deepest}"
+        return self.entry / self.name
 
     @property
     def lock(self) -> Path:
         """The file that is locked while the shards are written or removed."""
-        return self.entry.with_name(f"{self.entry.name}.to-block-{self.deepest}.lock")
+        return self.entry.with_name(f"{self.entry.name}.{self.name}.lock")
 
     @property
     def recipe(self) -> Path:
@@ -75,8 +95,9 @@ def entry_folders(cache_dir: Path) -> list[Path]:
 
 def extractions(entry: Path) -> list[StoredExtraction]:
     """Return the extractions of an entry, the shallowest first."""
-    matches = (_DEPTH_NAME.fullmatch(path.name) for path in entry.glob("to-block-*"))
-    return [StoredExtraction(entry, deepest) for deepest in sorted(int(m[1]) for m in matches if m)]
+    matches = (_EXTRACTION_NAME.fullmatch(path.name) for path in entry.glob("*-block-*"))
+    found = [StoredExtraction(entry, int(m[2]), m[1] == "maps-of-block") for m in matches if m]
+    return sorted(found, key=lambda extraction: extraction.deepest)
 
 
 def older_layouts(cache_dir: Path) -> list[Path]:
@@ -101,13 +122,15 @@ Features = NDArray[np.float32]
 
 # Which rows a shard holds follows from its number and these: change them with `layout.VERSION`.
 SMALLEST_SHARD = 64  # vectors: what a killed extraction loses at most
+SMALLEST_SHARD_OF_MAPS = 8  # maps, of some megabytes each
 MOST_SHARDS = 1024  # files in a folder
 NAME = re.compile(r"shard-(\d{5})-([0-9a-f]{32})\.safetensors")
 
 
-def shard_rows(count: int) -> list[range]:
-    """Return the rows of each shard of a number of vectors."""
-    size = max(SMALLEST_SHARD, -(-count // MOST_SHARDS))
+def shard_rows(count: int, *, maps: bool = False) -> list[range]:
+    """Return the rows of each shard of a number of vectors, or of maps."""
+    smallest = SMALLEST_SHARD_OF_MAPS if maps else SMALLEST_SHARD
+    size = max(smallest, -(-count // MOST_SHARDS))
     return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
@@ -128,16 +151,27 @@ def is_intact(path: Path) -> bool:
 
 
 def write_shard(
-    folder: Path, number: int, blocks: Sequence[Features], about: Mapping[str, str]
+    folder: Path,
+    number: int,
+    blocks: Sequence[NDArray[Any]],
+    about: Mapping[str, str],
+    first: int = 0,
 ) -> Path:
     """Write a shard whole or not at all: one rename makes data and checksum final together.
+
+    Args:
+        folder: of the extraction.
+        number: the shard's.
+        blocks: the rows of each block, of any shape and type.
+        about: what to tell people of them.
+        first: the number of the first block.
 
     Raises:
         OSError: the folder cannot be written.
     """
     from safetensors.numpy import save
 
-    tensors = {f"block_{i}": np.ascontiguousarray(block) for i, block in enumerate(blocks)}
+    tensors = {f"block_{i}": np.ascontiguousarray(block) for i, block in enumerate(blocks, first)}
     content = save(tensors, metadata=dict(about))
     digest = hashlib.sha256(content).hexdigest()[:32]
     path = folder / f"shard-{number:05d}-{digest}.safetensors"
@@ -152,6 +186,14 @@ def read_shard(path: Path, blocks: Sequence[int]) -> list[Features]:
 
     with safe_open(path, framework="numpy") as shard:
         return [shard.get_tensor(f"block_{block}") for block in blocks]
+
+
+def read_rows(path: Path, block: int, rows: slice) -> NDArray[Any]:
+    """Return some rows of a block of a shard that is intact."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as shard:
+        return np.asarray(shard.get_slice(f"block_{block}")[rows])
 
 
 def read_about(path: Path) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
@@ -19,11 +20,19 @@ from gad_bench.features.extraction import READING, Here, read_square, show_progr
 from gad_bench.features.interface import (
     Encoder,
     Extraction,
-    Features,
     Pixels,
     Work,
 )
-from gad_bench.features.store import FeatureStore, Recipe, StoredFeatures
+from gad_bench.features.maps import MapStorage, ObtainedMaps, Room, maps_work
+from gad_bench.features.store import (
+    MAPS,
+    Batch,
+    Entry,
+    FeatureStore,
+    Recipe,
+    StoredFeatures,
+    StoredMaps,
+)
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +51,7 @@ class FeatureSource:
         about: what to tell people who list the store.
         extraction: where images are read and go through the backbone.
         keep_images: keep decoded images for further backbones of the same input size.
+        storage: of maps.
     """
 
     encoder: Encoder
@@ -50,6 +60,7 @@ class FeatureSource:
     about: Mapping[str, str]
     extraction: Extraction = field(default_factory=Here)
     keep_images: bool = False
+    storage: MapStorage = field(default_factory=MapStorage)
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
@@ -81,7 +92,43 @@ class FeatureSource:
                 read is no longer what its fingerprint says.
         """
         images = self.fingerprint(images)
-        return self._get(images, {}, 1, self.reader(images))
+        seconds = 0.0
+        if self.storage.keep:
+            kept = self._map_entries(images, self.storage.keep)
+            if not all(entry.is_there for entry in kept):
+                seconds = self._extract_maps(images, kept)
+        stored = self._get(images, {}, 1, self.reader(images))
+        return replace(
+            stored,
+            cache_hit=stored.cache_hit and not seconds,
+            seconds_extract=stored.seconds_extract + seconds,
+        )
+
+    def maps(self, images: Images, blocks: Sequence[int]) -> ObtainedMaps:
+        """Return the maps of images by block, in order.
+
+        One pass extracts what is missing of them, of the maps that are to be kept, and of the
+        vectors of the blocks that it comes by.
+
+        Raises:
+            UserError: as `features`; a map is not finite; or the maps take too much of the disk.
+        """
+        images = self.fingerprint(images)
+        entries = self._map_entries(images, blocks)
+        found, seconds = self._read_maps(entries), 0.0
+        if None in found:
+            wanted = sorted({*blocks, *self.storage.keep})
+            seconds = self._extract_maps(images, self._map_entries(images, wanted))
+            found = self._read_maps(entries)
+        maps = {block: own for block, own in zip(blocks, found, strict=True) if own}
+        if len(maps) < len(found):
+            raise UserError(f"{self._folder} was damaged while it was written: check the disk")
+        return ObtainedMaps(
+            blocks=maps,
+            images_digest=entries[0].recipe.images_digest,
+            cache_hit=not seconds,
+            seconds_extract=seconds,
+        )
 
     def reader(self, images: Fingerprint) -> Callable[[int], Callable[[], Pixels]]:
         """Return what gives, of an image's number, a call that reads it for the backbone."""
@@ -119,6 +166,58 @@ class FeatureSource:
     def _kept_images(self) -> DecodedImages | None:
         return DecodedImages(self._folder) if self.keep_images else None
 
+    def _map_entries(self, images: Fingerprint, blocks: Sequence[int]) -> list[Entry]:
+        """Return the entries of maps, one a block: any choice of blocks shares them."""
+        facts, precision = self.facts(), self.storage.precision
+        recipes = {
+            block: Recipe({**facts, MAPS: {"block": block, "precision": precision}}, images.digests)
+            for block in blocks
+        }
+        return [self._store.maps(recipe, block) for block, recipe in recipes.items()]
+
+    def _read_maps(self, entries: Sequence[Entry]) -> list[StoredMaps | None]:
+        return [self._store.read_maps(entry) for entry in entries]
+
+    def _extract_maps(self, images: Fingerprint, maps: Sequence[Entry]) -> float:
+        """Extract maps, and along with them the vectors that are not there yet."""
+        blocks = [entry.extraction.deepest for entry in maps]
+        deepest = max(blocks + (self.wanted_blocks() if self.storage.keep else []))
+        vectors = self._store.vectors(Recipe(self.facts(), images.digests), deepest)
+        reader = self.reader(images)
+
+        def extract(rows: Sequence[int], entries: Sequence[Entry]) -> Iterator[Batch]:
+            of_maps = [e.extraction.deepest for e in entries if e.extraction.maps]
+            depth = sum(len(e.extraction.blocks) for e in entries if not e.extraction.maps)
+            work = maps_work(self.encoder, of_maps, depth)
+            batches = self._extracted(images, rows, work, reader)
+            room = Room(self._folder, images=len(images.paths), missing=len(rows))
+            return self.storage.stored(batches, of_maps, room)
+
+        entries = [*maps] if vectors.is_there else [vectors, *maps]
+        return self._store.fill(entries, self.about, extract)
+
+    @property
+    def _store(self) -> FeatureStore:
+        return FeatureStore(self._folder)
+
+    def _extracted(
+        self,
+        images: Fingerprint,
+        rows: Sequence[int],
+        work: Work,
+        reader: Callable[[int], Callable[[], Pixels]],
+        passes: int = 1,
+    ) -> Iterator[Batch]:
+        """Yield what comes of rows, an image's passes being adjacent; no image may have changed."""
+        name = work.encoder.backbone.name
+        log.info("%s is built and compiled, then %d images go through it", name, len(rows))
+        batches = self.extraction.extract(map(reader, rows), work)
+        checked = iter(rows)
+        for batch in show_progress(batches, name, len(rows)):
+            done = islice(checked, len(batch[0]))
+            images.require_unchanged({row // passes for row in done})
+            yield batch
+
     def _get(
         self,
         images: Fingerprint,
@@ -126,18 +225,11 @@ class FeatureSource:
         passes: int,
         reader: Callable[[int], Callable[[], Pixels]],
     ) -> StoredFeatures:
-        def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
+        def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[Batch]:
             work = Work(encoder=self.encoder, deepest=deepest)
-            name = self.encoder.backbone.name
-            log.info("%s is built and compiled, then %d images go through it", name, len(rows))
-            batches = self.extraction.extract(map(reader, rows), work)
-            checked = iter(rows)
-            for batch in show_progress(batches, name, len(rows)):
-                done = islice(checked, len(batch[0]))
-                images.require_unchanged({row // passes for row in done})
-                yield batch
+            return self._extracted(images, rows, work, reader, passes)
 
-        return FeatureStore(self._folder).get(
+        return self._store.get(
             Recipe({**self.facts(), **facts}, images.digests, passes),
             blocks=self.wanted_blocks(),
             about=self.about,

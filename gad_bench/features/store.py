@@ -8,15 +8,16 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import json_digest, json_pieces, sha256_of, whole_file
@@ -27,6 +28,7 @@ from gad_bench.features.shards import (
     extractions,
     is_intact,
     older_layouts,
+    read_rows,
     read_shard,
     remove_unfinished,
     shard_files,
@@ -38,9 +40,11 @@ log = logging.getLogger(__name__)
 
 SPEED = "speed.json"  # beside the shards
 LARGE = 2**30  # bytes: a block of that size need not stay in memory
+MAPS = "maps"  # the fact that makes a recipe one of maps
 
-Batch = tuple[Features, ...]
+Batch = tuple[NDArray[Any], ...]
 Extract = Callable[[Sequence[int], int], Iterator[Batch]]
+ExtractEntries = Callable[[Sequence[int], Sequence["Entry"]], Iterator[Batch]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,12 @@ class Recipe:
     @cached_property
     def shards(self) -> list[range]:
         """The rows of each shard."""
-        return shard_rows(len(self.images) * self.passes)
+        return shard_rows(len(self.images) * self.passes, maps=self.of_maps)
+
+    @property
+    def of_maps(self) -> bool:
+        """Whether the facts are those of maps."""
+        return MAPS in self.facts
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,69 @@ class StoredFeatures:
     cache_hit: bool
     seconds_extract: float
     images_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """One block's maps of a list of images, read from the disk as they are asked for.
+
+    They were checked byte by byte when this was made.
+
+    Attributes:
+        block: its number.
+        files: the shards.
+        shards: the rows of each.
+        folder: that holds them.
+    """
+
+    block: int
+    files: Sequence[Path]
+    shards: Sequence[range]
+    folder: Path
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        return self.take(np.arange(1)).shape[1:]
+
+    def take(self, rows: NDArray[np.integer]) -> NDArray[Any]:
+        """Return the maps [rows, C, H, W] of rising rows.
+
+        Raises:
+            UserError: they were removed meanwhile.
+        """
+        size = len(self.shards[0])
+        numbers, starts = np.unique(rows // size, return_index=True)
+        try:
+            parts = [
+                self._read(int(number), part)
+                for number, part in zip(numbers, np.split(rows, starts[1:]), strict=True)
+            ]
+        except OSError as error:
+            raise UserError(
+                f"{self.folder} was removed while it was read: run it again, and prune afterwards"
+            ) from error
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _read(self, number: int, rows: NDArray[np.integer]) -> NDArray[Any]:
+        inside = rows - self.shards[number].start
+        first, last = int(inside[0]), int(inside[-1]) + 1
+        values = read_rows(self.files[number], self.block, slice(first, last))
+        return values if last - first == len(rows) else values[inside - first]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recipe, and the extraction that serves, or will serve, what is asked of it."""
+
+    recipe: Recipe
+    extraction: StoredExtraction
+
+    @property
+    def is_there(self) -> bool:
+        """Whether all shards are there, unverified, or another process is about to write them."""
+        files = shard_files(self.extraction.folder)
+        return len(files) == len(self.recipe.shards) or self.extraction.is_locked()
 
 
 @dataclass(frozen=True)
@@ -137,52 +209,95 @@ class FeatureStore:
         Raises:
             UserError: the folder cannot be written.
         """
-        extraction = _choose(self.folder / LAYOUT / recipe.key, max(blocks), len(recipe.shards))
-        seconds = 0.0
-        stored = _read(extraction.folder, recipe, blocks)
+        entry = self.vectors(recipe, max(blocks))
+        folder, seconds = entry.extraction.folder, 0.0
+        stored = _read(folder, recipe, blocks)
         if stored is None:
-            _tell_of_older_layouts(self.folder)
-            with self._locked(extraction):
-                stored = _read(extraction.folder, recipe, blocks)  # another may have been here
-                if stored is None:
-                    seconds = self._complete(extraction, recipe, about, extract)
-                    stored = _read(extraction.folder, recipe, blocks)
+            depth = entry.extraction.deepest
+            seconds = self.fill([entry], about, lambda rows, _: extract(rows, depth))
+            stored = _read(folder, recipe, blocks)
         if stored is None:
-            raise UserError(f"{extraction.folder} was damaged while it was written: check the disk")
-        _mark_used(extraction, recipe)
-        hit = seconds == 0.0
+            raise UserError(f"{folder} was damaged while it was written: check the disk")
+        _mark_used(entry)
         return StoredFeatures(
             blocks=stored,
-            path=extraction.folder,
+            path=folder,
             images_digest=recipe.images_digest,
-            cache_hit=hit,
+            cache_hit=seconds == 0.0,
             seconds_extract=seconds,
-            images_per_second=_read_speed(extraction.folder),
+            images_per_second=_read_speed(folder),
         )
 
-    def _complete(
-        self,
-        extraction: StoredExtraction,
-        recipe: Recipe,
-        about: Mapping[str, str],
-        extract: Extract,
+    def vectors(self, recipe: Recipe, deepest: int) -> Entry:
+        """Return the entry that serves the vectors of a recipe's blocks up to the deepest."""
+        return Entry(
+            recipe, _choose(self.folder / LAYOUT / recipe.key, deepest, len(recipe.shards))
+        )
+
+    def maps(self, recipe: Recipe, block: int) -> Entry:
+        """Return the entry of a block's maps."""
+        return Entry(recipe, StoredExtraction(self.folder / LAYOUT / recipe.key, block, maps=True))
+
+    def read_maps(self, entry: Entry) -> StoredMaps | None:
+        """Return a block's maps, every byte of them checked; None where one is damaged or gone."""
+        folder, shards = entry.extraction.folder, entry.recipe.shards
+        files = shard_files(folder)
+        if not _all_intact(files, len(shards)):
+            return None
+        _mark_used(entry)
+        paths = [files[number] for number in range(len(shards))]
+        return StoredMaps(entry.extraction.deepest, paths, shards, folder)
+
+    def fill(
+        self, entries: Sequence[Entry], about: Mapping[str, str], extract: ExtractEntries
     ) -> float:
-        """Extract what is missing, writing each shard as soon as it is full; return the seconds."""
-        started = time.perf_counter()
-        with _clear_errors(self.folder):
-            missing = _prepare(extraction, recipe)
-        for numbers in _runs(missing):
-            rows = range(recipe.shards[numbers[0]].start, recipe.shards[numbers[-1]].stop)
-            waiting: list[Batch] = []
-            with contextlib.closing(_closable(extract(rows, extraction.deepest))) as batches:
-                for number in numbers:
-                    shard, waiting = _gather(batches, waiting, len(recipe.shards[number]))
-                    with _clear_errors(self.folder):
-                        write_shard(extraction.folder, number, shard, about)
-        seconds = time.perf_counter() - started
-        with _clear_errors(self.folder):
-            _keep_speed(extraction.folder, sum(len(recipe.shards[n]) for n in missing) / seconds)
-        return seconds
+        """Write what is missing of some entries of the same images, in one pass over these.
+
+        Each shard is written as soon as it is full.
+
+        Args:
+            entries: whose rows are those of the same images and passes.
+            about: what to tell people of them.
+            extract: given row numbers and entries, yields batches of all arrays that these hold,
+                one entry's after the other's, whose rows are those rows in order.
+
+        Returns:
+            What that took, in seconds; 0 where nothing was missing.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        _tell_of_older_layouts(self.folder)
+        with contextlib.ExitStack() as locks:
+            for entry in sorted(entries, key=lambda entry: entry.extraction.lock):  # no deadlock
+                locks.enter_context(self._locked(entry.extraction))
+            started = time.perf_counter()
+            with _clear_errors(self.folder):
+                missing = {id(entry): _prepare(entry) for entry in entries}
+            short = [entry for entry in entries if missing[id(entry)]]
+            writers = [_Writer(entry, deque(missing[id(entry)]), about, []) for entry in short]
+            for rows in _runs(shard for writer in writers for shard in writer.shards()):
+                self._extract(rows, writers, extract)
+            if not short:
+                return 0.0
+            seconds = time.perf_counter() - started
+            with _clear_errors(self.folder):
+                for entry in short:
+                    written = sum(len(entry.recipe.shards[n]) for n in missing[id(entry)])
+                    _keep_speed(entry.extraction.folder, written / seconds)
+            return seconds
+
+    def _extract(self, rows: range, writers: Sequence[_Writer], extract: ExtractEntries) -> None:
+        first = rows.start
+        found = extract(rows, [writer.entry for writer in writers])
+        with contextlib.closing(_closable(found)) as batches:
+            for batch in batches:
+                arrays = iter(batch)
+                with _clear_errors(self.folder):
+                    for writer in writers:
+                        blocks = writer.entry.extraction.blocks
+                        writer.take(first, tuple(next(arrays) for _ in blocks))
+                first += len(batch[0])
 
     @contextlib.contextmanager
     def _locked(self, extraction: StoredExtraction) -> Iterator[None]:
@@ -212,22 +327,72 @@ def _choose(entry: Path, deepest: int, shards: int) -> StoredExtraction:
     return StoredExtraction(entry, deepest)
 
 
-def _prepare(extraction: StoredExtraction, recipe: Recipe) -> list[int]:
+@dataclass
+class _Writer:
+    """Takes an entry's missing shards out of the batches that pass by.
+
+    Attributes:
+        entry: whose shards.
+        missing: their numbers, rising; those that are written are gone.
+        about: what to tell people of them.
+        waiting: rows of the first of them.
+    """
+
+    entry: Entry
+    missing: deque[int]
+    about: Mapping[str, str]
+    waiting: list[Batch]
+
+    def shards(self) -> list[range]:
+        """Return the rows of the missing shards."""
+        return [self.entry.recipe.shards[number] for number in self.missing]
+
+    def take(self, first: int, batch: Batch) -> None:
+        """Take what is missing from a batch, of which the first row's number is given.
+
+        Raises:
+            OSError: a shard cannot be written.
+        """
+        count = len(batch[0])
+        while self.missing:
+            shard = self.entry.recipe.shards[self.missing[0]]
+            begin, end = max(shard.start - first, 0), min(shard.stop - first, count)
+            if begin < end:
+                self.waiting.append(tuple(values[begin:end] for values in batch))
+            if first + count < shard.stop:
+                return
+            self._write()
+
+    def _write(self) -> None:
+        extraction, number = self.entry.extraction, self.missing.popleft()
+        joined = [np.concatenate(parts) for parts in zip(*self.waiting, strict=True)]
+        self.waiting = []
+        first = extraction.blocks.start
+        write_shard(extraction.folder, number, joined, self.about, first)
+
+
+def _prepare(entry: Entry) -> list[int]:
     """Make folder and recipe, clear what is unfinished or damaged, return the missing shards."""
+    extraction, recipe = entry.extraction, entry.recipe
     extraction.folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(extraction.recipe, recipe)
     remove_unfinished(extraction.folder)
     files = shard_files(extraction.folder)
     missing = [n for n in range(len(recipe.shards)) if n not in files or _is_removed(files[n])]
-    if len(missing) < len(recipe.shards):
+    if 0 < len(missing) < len(recipe.shards):
         log.info("going on with an extraction: %d of %d parts", len(missing), len(recipe.shards))
     return missing
 
 
-def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Part rising numbers where one is left out."""
-    for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]):
-        yield [number for _, number in run]
+def _runs(shards: Iterable[range]) -> list[range]:
+    """Return the rows that any of the shards holds, parted where one is left out."""
+    runs: list[range] = []
+    for shard in sorted(shards, key=lambda shard: shard.start):
+        if runs and shard.start <= runs[-1].stop:
+            runs[-1] = range(runs[-1].start, max(runs[-1].stop, shard.stop))
+        else:
+            runs.append(shard)
+    return runs
 
 
 def _is_removed(path: Path) -> bool:
@@ -239,16 +404,6 @@ def _is_removed(path: Path) -> bool:
     return True
 
 
-def _gather(
-    batches: Iterator[Batch], waiting: list[Batch], count: int
-) -> tuple[Batch, list[Batch]]:
-    """Take `count` rows from what is waiting and from further batches."""
-    while sum(len(batch[0]) for batch in waiting) < count:
-        waiting.append(next(batches))
-    joined = tuple(np.concatenate(blocks) for blocks in zip(*waiting, strict=True))
-    return tuple(b[:count] for b in joined), [tuple(b[count:] for b in joined)]
-
-
 def _closable(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
     yield from batches
 
@@ -256,8 +411,7 @@ def _closable(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
 def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Features] | None:
     """Return the blocks, every byte of them checked, or None where a shard is damaged or gone."""
     files = shard_files(folder)
-    numbers = range(len(recipe.shards))
-    if not all(n in files for n in numbers) or not all(is_intact(files[n]) for n in numbers):
+    if not _all_intact(files, len(recipe.shards)):
         return None
     stored: dict[int, Features] = {}
     try:
@@ -269,6 +423,11 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
     except OSError:  # removed by `gad_bench.cache prune` meanwhile
         return None
     return stored
+
+
+def _all_intact(files: Mapping[int, Path], count: int) -> bool:
+    numbers = range(count)
+    return all(n in files for n in numbers) and all(is_intact(files[n]) for n in numbers)
 
 
 def _room(folder: Path, shape: tuple[int, int]) -> Features:
@@ -310,11 +469,11 @@ def _read_speed(folder: Path) -> float | None:
         return None
 
 
-def _mark_used(extraction: StoredExtraction, recipe: Recipe) -> None:
+def _mark_used(entry: Entry) -> None:
     """Note the time for `gad_bench.cache prune`; a store that is read-only still serves."""
     with contextlib.suppress(OSError):
-        _keep_recipe(extraction.recipe, recipe)
-        os.utime(extraction.folder)
+        _keep_recipe(entry.extraction.recipe, entry.recipe)
+        os.utime(entry.extraction.folder)
 
 
 def _tell_of_older_layouts(folder: Path) -> None:

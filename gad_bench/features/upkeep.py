@@ -256,7 +256,7 @@ def _look_at(extraction: StoredExtraction) -> Holding | None:
         images=images,
         passes=passes,
         parts=len(files),
-        all_parts=len(shard_rows(images * passes)),
+        all_parts=len(shard_rows(images * passes, maps=extraction.maps)),
         size=size_of(extraction.folder),
         made=made,
         used=used,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import ScalarFormatter
 from numpy.typing import NDArray
 
 from gad_bench.data.images import read_image, shrink, shrink_mask
@@ -55,7 +56,7 @@ def draw_heat_maps(
     figure = Figure(figsize=(5.2 * len(groups), 1.4 * rows + 1), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     scale = None
-    widths = [1.0] * len(groups) + [0.15]
+    widths = [1.0] * len(groups) + [0.2]
     parts = figure.subfigures(1, len(widths), width_ratios=widths, squeeze=False)[0]
     for part, (name, pictures) in zip(parts[:-1], groups.items(), strict=True):
         part.suptitle(name, fontsize=10)
@@ -67,7 +68,10 @@ def draw_heat_maps(
             axes.set_axis_off()
     if scale is not None:
         margin = parts[-1].subplots()
-        figure.colorbar(scale, cax=margin, label="distance", extend="both", extendfrac=0.02)
+        numbers = ScalarFormatter()
+        numbers.set_powerlimits((-2, 3))  # the margin has room for few digits
+        bar = figure.colorbar(scale, cax=margin, extend="both", extendfrac=0.02, format=numbers)
+        bar.set_label("score")
     _explain(figure, threshold[1])
     return figure
 

@@ -47,7 +47,9 @@ def draw_figures(
         sheet = beside.submit(draw_sheet)
         if not scores.lacking:
             save_figure(draw_curves(scores, metrics), output / "curves.png", name)
-            save_figure(draw_blocks(metrics, list(scores.blocks)), output / "blocks.png", name)
+            if scores.blocks:
+                blocks = draw_blocks(metrics, list(scores.blocks))
+                save_figure(blocks, output / "blocks.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
 

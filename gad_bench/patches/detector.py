@@ -10,6 +10,7 @@ import numpy as np
 
 from gad_bench.base.errors import UserError
 from gad_bench.patches.embedding import Embedding, PatchStream, check_embedding
+from gad_bench.patches.heat_maps import HeatMaps
 from gad_bench.patches.image_score import FittedImageScore
 from gad_bench.patches.maps import Grids, Maps, MapStream, Patches, Vector
 
@@ -48,12 +49,14 @@ class FittedPatchDetector:
         width: the length of a vector.
         scorer: of vectors.
         image_score: of the scores at all positions.
+        sigma: of the Gaussian that smooths the heat map, in pixels of the backbone's input.
     """
 
     embedding: Embedding
     width: int
     scorer: PatchScorer
     image_score: FittedImageScore
+    sigma: float
 
     def patch_scores(self, maps: Maps) -> Grids:
         """Return the heat maps float64 [images, h, w] on the grid, neither enlarged nor smoothed.
@@ -73,6 +76,10 @@ class FittedPatchDetector:
         grids = self.scorer.grids(patches)
         images = self.image_score.of(grids) * self.scorer.weights(patches, grids)
         return PatchScores(grids=grids, images=images)
+
+    def heat_maps(self, grids: Grids, input_size: int) -> HeatMaps:
+        """Return scores [images, h, w] as heat maps of a square input of that side."""
+        return HeatMaps(grids=grids.astype(np.float32), input_size=input_size, sigma=self.sigma)
 
     def _embedded(self, maps: Maps) -> Patches:
         patches = self.embedding.apply(maps)
@@ -97,6 +104,8 @@ class PatchDetector(ABC):
             protocols.
         image_score: an `ImageScore`.
         memory_limit: GiB that what is fitted may take.
+        sigma: of the Gaussian that smooths the heat map, in pixels of the backbone's input; the
+            image's score is by the grid, and `image_score` smooths that for itself.
     """
 
     blocks: list[int] | None
@@ -106,11 +115,14 @@ class PatchDetector(ABC):
     normalisation: Any
     image_score: Any
     memory_limit: float
+    sigma: float = 4.0
 
     def __post_init__(self) -> None:
         check_embedding(self.blocks, self.neighbourhood, self.grid)
         if not self.memory_limit > 0:
             raise UserError(f"detector.memory_limit must be more than 0, not {self.memory_limit}")
+        if not 0 <= self.sigma < np.inf:
+            raise UserError(f"detector.sigma must be 0 or more, not {self.sigma}")
 
     def fit(self, maps: MapStream) -> FittedPatchDetector:
         """Fit on normal images' maps, a batch at a time.
@@ -130,6 +142,7 @@ class PatchDetector(ABC):
             width=patches.shape[-1],
             scorer=scorer,
             image_score=self.image_score.fit(scorer.grids(batch) for batch in patches),
+            sigma=self.sigma,
         )
 
     def embedding(self, maps: Maps) -> Embedding:

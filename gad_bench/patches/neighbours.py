@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ Rows = NDArray[np.intp]
 
 EXTRA = 4
 """Candidates beyond the neighbours asked for, which show that none was overlooked."""
+_INDEXING = Lock()
 QUERIES, ENTRIES = 1024, 4096
 """Vectors that are compared at once."""
 
@@ -120,8 +123,19 @@ class Bank:
     def _longest(self) -> float:
         return max(float(_lengths(self._centred(batch)).max()) for batch in self._batches())
 
-    @cached_property
+    def __getstate__(self) -> dict[str, Patches]:
+        """Leave what is derived from the entries behind: faiss's copy of them is as large."""
+        return {"entries": self.entries}
+
+    @property
     def _index(self) -> Any:  # noqa: ANN401 - faiss has no types
+        """What faiss made of the entries; whoever comes first makes it, the others wait."""
+        with _INDEXING:
+            return self._made_index
+
+    @cached_property
+    def _made_index(self) -> Any:  # noqa: ANN401 - faiss has no types
+        logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it loads itself
         import faiss
 
         index = faiss.IndexFlatL2(self.entries.shape[1])

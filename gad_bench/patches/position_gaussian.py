@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from gad_bench.base.arrays import join_up
 from gad_bench.base.errors import UserError
+from gad_bench.base.process import one_thread
 from gad_bench.patches.detector import PatchDetector, PatchScorer
 from gad_bench.patches.embedding import Embedding, PatchStream
 from gad_bench.patches.maps import Grids, Maps, Patches, require_memory
@@ -179,8 +179,3 @@ def _parts(positions: int, values: int) -> list[slice]:
     """Return slices of positions, of which each takes so many numbers."""
     size = max(CHUNK_VALUES // max(values, 1), 1)
     return [slice(start, start + size) for start in range(0, positions, size)]
-
-
-def one_thread() -> threadpool_limits:
-    """Keep BLAS to one thread: on small matrices its threads wait for each other."""
-    return threadpool_limits(1, user_api="blas")

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.split import Split
-from gad_bench.evaluation import Scores
-from gad_bench.features.interface import Features
-from gad_bench.gaussian.model import FittedModel
-from gad_bench.steps.parts import Parts
-from gad_bench.steps.scoring import fit, score
-from gad_bench.steps.training import Training
+from gad_bench.evaluation import Scores, Threshold
+from gad_bench.steps.evidence import Evidence, Model
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +18,16 @@ log = logging.getLogger(__name__)
 class CrossFits:
     """The further fits, and their scores of the test images and of those that each holds out."""
 
-    models: Sequence[FittedModel] = ()
+    models: Sequence[Model] = ()
     scores: Sequence[Scores] = ()
 
 
-def cross_fit(
-    catalog: pd.DataFrame,
-    features: Mapping[int, Features],
-    training: Training,
-    parts: Parts,
-    splits: Sequence[Split],
-) -> CrossFits:
+def cross_fit(evidence: Evidence, threshold: Threshold, splits: Sequence[Split]) -> CrossFits:
     """Fit and score all splits.
 
     Args:
-        catalog: the category's images.
-        features: theirs, by block.
-        training: the vectors to be fitted.
-        parts: the run's.
+        evidence: the images' features, and how a detector is fitted on them.
+        threshold: for which the fits calibrate.
         splits: as `Parts.cross_fits` returns them.
 
     Returns:
@@ -53,14 +39,12 @@ def cross_fit(
     models = []
     for number, split in enumerate(splits, start=1):
         try:
-            models.append(fit(training, split, parts.detector, parts.combination))
+            models.append(evidence.fit(split))
         except UserError as error:
             reason = f"fit {number} of {len(splits)} that calibrate, on {len(split.train)} images"
-            if parts.threshold.required:
+            if threshold.required:
                 raise UserError(f"{reason}: {error}") from error
             log.warning("%s: %s; so there are no p-values", reason, error)
             return CrossFits()
-    scores = [
-        score(catalog, features, model, split) for model, split in zip(models, splits, strict=True)
-    ]
-    return CrossFits(models=models, scores=scores)
+    outcomes = [evidence.score(*fitted) for fitted in zip(models, splits, strict=True)]
+    return CrossFits(models=models, scores=[outcome.scores for outcome in outcomes])

@@ -24,6 +24,7 @@ from gad_bench.data.images import mask_files
 from gad_bench.data.split import Fold, Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import NoExplanation
+from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import FILES, KEY, Description
@@ -239,6 +240,8 @@ def result_key(
         facts["metrics"] = metrics
     if cross := parts.cross_fits(catalog, splits):
         facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
+    if isinstance(parts.detector, PatchDetector):
+        facts["maps"] = parts.maps.precision
     return json_digest(facts)
 
 
@@ -283,7 +286,8 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
-    if isinstance(parts.localisation, NoLocalisation):
+    localises = not isinstance(parts.localisation, NoLocalisation)
+    if not (localises or isinstance(parts.detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

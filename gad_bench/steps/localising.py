@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
@@ -15,7 +17,7 @@ from gad_bench.data.split import Split
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.evaluation.pixels import pixel_metrics
 from gad_bench.features.local import Image, LocalSource
-from gad_bench.patches.heat_maps import FittedLocalisation
+from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
 from gad_bench.patches.truth import MaskedMaps
 from gad_bench.steps.parts import Parts
 
@@ -24,9 +26,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Localised:
-    """What was fitted, the test images' heat maps, and metrics of them by name."""
+    """What was fitted, the test images' heat maps, and metrics of them by name.
 
-    fitted: FittedLocalisation
+    A detector on patches fits nothing more. The heat maps of several folds are the means of those
+    images that all of them test, and the metrics are means over the folds.
+    """
+
+    fitted: FittedLocalisation | None
     maps: MaskedMaps
     metrics: dict[str, Any]
 
@@ -58,6 +64,37 @@ def localise(
     return Localised(
         fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
     )
+
+
+def measure_folds(
+    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps]
+) -> Localised:
+    """Measure the heat maps of each fold's test rows, and average."""
+    started = time.perf_counter()
+    folds = [
+        MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
+    ]
+    found = [_measure(maps) for maps in folds]
+    metrics = found[0]
+    if len(found) > 1:
+        shared = [key for key in metrics if all(key in fold for fold in found)]
+        metrics = {key: float(np.mean([fold[key] for fold in found])) for key in shared}
+    seconds = time.perf_counter() - started
+    maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
+    return Localised(fitted=None, maps=maps, metrics=metrics | {"seconds_localise": seconds})
+
+
+def _averaged(
+    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps]
+) -> MaskedMaps:
+    """Return the mean heat map of every image that all folds test."""
+    common = reduce(np.intersect1d, [split.test for split in splits])
+    grids = [
+        own.grids[np.searchsorted(split.test, common)]
+        for own, split in zip(heat, splits, strict=True)
+    ]
+    mean = np.asarray(np.mean(grids, axis=0, dtype=np.float64), np.float32)
+    return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
 def _measure(maps: MaskedMaps) -> dict[str, Any]:

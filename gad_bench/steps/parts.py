@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 from omegaconf import DictConfig
@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports
 from gad_bench.config import build
-from gad_bench.data.augmentation import Augmentation
+from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Fold, Split, cross_fits
 from gad_bench.evaluation import Definitions, Threshold
@@ -19,10 +19,12 @@ from gad_bench.evaluation.conformal import allowed
 from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
+from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector
+from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
 
@@ -36,9 +38,10 @@ class Parts:
     blocks: Blocks
     runtime: Runtime
     extraction: Extraction
+    maps: MapStorage
     fold: Fold
     augmentation: Augmentation
-    detector: Detector
+    detector: Detector | PatchDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
@@ -75,11 +78,49 @@ class Parts:
         """
         if not cross:
             self.threshold.require_held_out([len(split.validation) for split in splits])
+        self._require_blocks("maps.keep", self.maps.keep)
+        if isinstance(self.detector, PatchDetector):
+            self._require_patches(self.detector)
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
         for group, none in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
                     f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                )
+
+    def map_blocks(self, detector: PatchDetector) -> list[int]:
+        """Return the blocks whose maps a detector on patches is fitted on.
+
+        Raises:
+            UserError: the backbone has no such block.
+        """
+        if detector.blocks is None:
+            return self.blocks.of(self.backbone.block_count())
+        self._require_blocks("detector.blocks", detector.blocks)
+        return list(detector.blocks)
+
+    def _require_blocks(self, key: str, blocks: Sequence[int]) -> None:
+        count = self.backbone.block_count()
+        outside = [block for block in blocks if not 0 <= block < count]
+        if outside:
+            raise UserError(
+                f"{key}={blocks}: there is no block {outside[0]}; "
+                f"this backbone's blocks are 0 to {count - 1}"
+            )
+
+    def _require_patches(self, detector: PatchDetector) -> None:
+        """Refuse what a detector on patches has no use for."""
+        self.map_blocks(detector)
+        useless = {
+            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
+            "localisation": (NoLocalisation, "it gives heat maps itself"),
+            "explanation": (NoExplanation, "its scores come from no single block"),
+        }
+        for group, (none, reason) in useless.items():
+            if not isinstance(getattr(self, group), none):
+                raise UserError(
+                    f"{group}= does not go with a detector on patches, for {reason}: "
+                    f"use {group}=none"
                 )
 
     def encoder(self, config: DictConfig) -> Encoder:
@@ -98,7 +139,8 @@ class Parts:
             config: the run's.
             about: what to tell people who list the store: dataset, category and backbone.
         """
-        return stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
+        source = stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
+        return replace(source, storage=self.maps)
 
 
 def stored_source(

@@ -28,12 +28,13 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
+from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.training import Training
 from gad_bench.tracking import DatasetInput
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,10 @@ def write_results(
 
 
 def scored_images(
-    dataset: Dataset, category: str, catalog: pd.DataFrame, features: StoredFeatures
+    dataset: Dataset,
+    category: str,
+    catalog: pd.DataFrame,
+    features: StoredFeatures | ObtainedMaps,
 ) -> DatasetInput:
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
@@ -92,16 +96,15 @@ def announce(name: str, metrics: Mapping[str, Any], scores: Scores) -> None:
         log.info("%s: %s", name, _unmeasured(scores))
         return
     blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
-    best = max(blocks, key=lambda key: float(blocks[key]))
-    log.info(
-        "%s: AUROC %.1f %% [%.1f, %.1f], best block on this test set: %s, %.1f %%",
-        name,
-        100 * metrics["auroc"],
-        100 * metrics["auroc_ci_low"],
-        100 * metrics["auroc_ci_high"],
-        best.removeprefix("auroc_block_"),
-        100 * blocks[best],
-    )
+    keys = ("auroc", "auroc_ci_low", "auroc_ci_high")
+    told = "{}: AUROC {:.1f} % [{:.1f}, {:.1f}]".format(name, *(100 * metrics[k] for k in keys))
+    if blocks:
+        best = max(blocks, key=lambda key: float(blocks[key]))
+        block = best.removeprefix("auroc_block_")
+        told += f", best block on this test set: {block}, {100 * blocks[best]:.1f} %"
+    if "pixel_auroc" in metrics:
+        told += f", of pixels {100 * metrics['pixel_auroc']:.1f} %"
+    log.info("%s", told)
     advise_on_auroc(metrics["auroc_ci_high"])
 
 
@@ -165,8 +168,7 @@ class Results:
         parts: its parts.
         catalog: the category's images.
         splits: one a fold.
-        features: of all images.
-        training: the vectors that were fitted.
+        evidence: the images' features.
         model: what the last fold, or the only one, was fitted to.
         scores: of the test images, one a fold.
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
@@ -180,9 +182,8 @@ class Results:
     parts: Parts
     catalog: pd.DataFrame
     splits: Sequence[Split]
-    features: StoredFeatures
-    training: Training
-    model: FittedModel
+    evidence: Evidence
+    model: Model
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
@@ -191,7 +192,8 @@ class Results:
     @property
     def images(self) -> DatasetInput:
         """The images, for the tracking store."""
-        return scored_images(self.parts.dataset, self.config.category, self.catalog, self.features)
+        stored = self.evidence.stored
+        return scored_images(self.parts.dataset, self.config.category, self.catalog, stored)
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
@@ -237,9 +239,10 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        blocks = self.features.blocks
-        fitted = self.model.blocks
-        self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+        stored = self.evidence.stored
+        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
+            blocks, fitted = stored.blocks, self.model.blocks
+            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
@@ -257,10 +260,10 @@ class Results:
         return {
             "images_train": int(np.median([len(split.train) for split in self.splits])),
             "images_test": int(np.median([len(split.test) for split in self.splits])),
-            "seconds_extract": self.features.seconds_extract + self.training.seconds_extract,
-            **_speed(self.features.images_per_second),
+            "seconds_extract": self.evidence.seconds_extract,
+            **_speed(self.evidence.stored.images_per_second),
             "seconds_fit": self.seconds_fit,
-            "cache_hit": self.features.cache_hit and self.training.cache_hit,
+            "cache_hit": self.evidence.cache_hit,
         }
 
 

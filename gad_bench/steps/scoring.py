@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -92,6 +94,23 @@ def _parted(
     blocks: Mapping[int, Vector],
     combined: Vector,
 ) -> Scores:
+    """Part the scores, and tell which of the blocks' are Mahalanobis distances."""
+    dimensions = {block: fitted.dimension for block, fitted in model.blocks.items()}
+    samples = {block: fitted.samples for block, fitted in model.blocks.items()}
+    return replace(
+        parted_scores(catalog, split, combined, blocks),
+        dimensions={block: known for block, known in dimensions.items() if known is not None},
+        samples={block: known for block, known in samples.items() if known is not None},
+        kept=kept_dimensions(model),
+    )
+
+
+def parted_scores(
+    catalog: pd.DataFrame,
+    split: Split,
+    combined: Vector,
+    blocks: Mapping[int, Vector] = MappingProxyType({}),
+) -> Scores:
     """Part the scores of the test rows from those of the validation rows, which follow them."""
     count = len(split.test)
     held_out = HeldOut(
@@ -99,16 +118,12 @@ def _parted(
         blocks={block: values[count:] for block, values in blocks.items()},
         combined=combined[count:],
     )
-    dimensions = {block: fitted.dimension for block, fitted in model.blocks.items()}
-    samples = {block: fitted.samples for block, fitted in model.blocks.items()}
     return Scores(
         labels=catalog["label"].to_numpy()[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
         blocks={block: values[:count] for block, values in blocks.items()},
         combined=combined[:count],
-        dimensions={block: known for block, known in dimensions.items() if known is not None},
-        samples={block: known for block, known in samples.items() if known is not None},
-        kept=kept_dimensions(model),
+        dimensions={},
         held_out=held_out if len(split.validation) else None,
     )
 

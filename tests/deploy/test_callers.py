@@ -24,6 +24,7 @@ CALLERS, CALLS = 6, 5
 SIZES = [1, 5, 2, 7, 3]
 BANK = ["backbone=filterbank", "backbone.input_size=64", "backbone.octaves=2"]
 MAHALANOBIS = ["localisation=mahalanobis", "localisation.grid=16", "localisation.blocks=[1,2]"]
+PATCHES = ["detector=patchcore", "detector.blocks=[1,2]"]
 PADIM = ["localisation=padim", "localisation.grid=8", "localisation.dimensions=10"]
 RUNTIMES = [OpenVinoRuntime(), TorchRuntime()]
 
@@ -77,7 +78,9 @@ def assert_nobody_notices_the_others(detector: Detector, images: list[bytes]) ->
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES, ids=["openvino", "torch"])
-@pytest.mark.parametrize("overrides", [[], MAHALANOBIS, PADIM], ids=["scores", "maps", "padim"])
+@pytest.mark.parametrize(
+    "overrides", [[], MAHALANOBIS, PADIM, PATCHES], ids=["scores", "maps", "padim", "patches"]
+)
 def test_every_caller_gets_what_it_would_get_alone(
     fit: Fit, images: list[bytes], runtime: TorchRuntime | OpenVinoRuntime, overrides: list[str]
 ) -> None:
@@ -133,10 +136,13 @@ def test_two_detectors_with_heat_maps_keep_their_models_and_an_equal_one_shares_
     assert len(compiled) <= 4
 
 
-def test_a_detector_in_use_can_be_pickled(fit: Fit, images: list[bytes]) -> None:
+@pytest.mark.parametrize("overrides", [[], PATCHES], ids=["pooled", "patches"])
+def test_a_detector_in_use_can_be_pickled(
+    fit: Fit, images: list[bytes], overrides: list[str]
+) -> None:
     import pickle
 
-    detector = fit(*BANK)
+    detector = fit(*BANK, *overrides)
     scores = detector.predict(images).scores
     copy = pickle.loads(pickle.dumps(detector))
     np.testing.assert_array_equal(copy.predict(images).scores, scores)

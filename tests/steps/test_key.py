@@ -93,7 +93,6 @@ SAME: dict[str, Any] = {
     "computation.sigma": "share",
     "covariance.precision": "float32",
     "covariance.cutoff": 1e-7,
-    "image_score.smoothing": 1.0,
     "metrics.average_precision": "trapezoid",
     "metrics.sigma": "share",
     "backbone.octaves": 3,  # more blocks, of which each is as it was
@@ -110,6 +109,10 @@ SAME: dict[str, Any] = {
     "fold.n_splits": 4,
     "fold.seed": 1,
     "runtime.tf32": True,  # for GPUs alone
+    "image_score.smoothing": 2.0,
+    "maps.precision": "float16",  # of maps, which have keys of their own
+    "maps.limit": 1.0,
+    "maps.keep": [1],
     "save": "folder",
     "threshold.fpr": 0.1,
     "threshold.methods": ["gaussian"],
@@ -135,7 +138,9 @@ NEUTRAL_CHOICES = [
     "threshold=gaussian",
     "tracking=none",
 ]
-SPEAKING_GROUPS = ["augmentation", "backbone", "blocks", "computation", "dataset", "runtime"]
+SPEAKING_GROUPS = [
+    *("augmentation", "backbone", "blocks", "computation", "dataset", "maps", "runtime")
+]
 NEVER_LISTED = (
     "*_target_",  # classes
     "detector.*",  # interpolated from other groups
