@@ -6,6 +6,7 @@ only where the reader trusts it by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -41,9 +42,17 @@ from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation, UnitLength
 from gad_bench.gaussian.projection import Linear, Projection, Selection, Standardisation
 from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.gaussian.whitening import Whitening
+from gad_bench.patches import FittedPatchDetector, embedding, image_score
+from gad_bench.patches.detector import PatchScorer
 from gad_bench.patches.heat_maps import FittedLocalisation
 from gad_bench.patches.mahalanobis import BlockGaussians
+from gad_bench.patches.memory_bank import NearestPatches
+from gad_bench.patches.neighbours import Bank
 from gad_bench.patches.padim import PositionGaussians
+from gad_bench.patches.position_gaussian import PositionGaussians as PatchPositionGaussians
+from gad_bench.patches.shared_gaussian import VectorScorer
+from gad_bench.patches.subspace import PooledLikelihood, PooledResiduals, Residuals
 
 KINDS: Mapping[Any, tuple[type, ...]] = {
     Backbone: (FilterBank, TimmBackbone),
@@ -57,9 +66,19 @@ KINDS: Mapping[Any, tuple[type, ...]] = {
         *(SupportVectors, NearestSamples, KernelSum),
     ),
     FittedLocalisation: (BlockGaussians, PositionGaussians),
+    PatchScorer: (
+        *(NearestPatches, PatchPositionGaussians, VectorScorer),
+        *(PooledLikelihood, PooledResiduals, Residuals),
+    ),
+    image_score.FittedImageScore: (
+        *(image_score.Maximum, image_score.MeanOfHighest, image_score.FittedMapStatistics),
+    ),
 }
 """The classes that may stand where a protocol is asked for."""
-PARTS = (FittedModel, DecisionRule, Calibration, CrossCalibration, DistanceLaw, Embedding)
+PARTS = (
+    *(FittedModel, DecisionRule, Calibration, CrossCalibration, DistanceLaw, Embedding),
+    *(FittedPatchDetector, embedding.Embedding, Bank, Whitening),
+)
 """The classes that others name as the types of their fields."""
 CLASSES = frozenset(PARTS).union(*KINDS.values())
 
@@ -74,6 +93,8 @@ SHAPES: Mapping[type, Mapping[str, str]] = {
     NearestSamples: {"samples": "nd"},
     KernelSum: {"samples": "nd"},
     FittedModel: {"fitted_scores": "nb"},
+    Bank: {"entries": "nd"},
+    PatchPositionGaussians: {"means": "pd", "whitening": "pdd"},
 }
 """Of the arrays by field: a letter an axis, the same letter the same length."""
 
@@ -155,6 +176,24 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "method asks for a calibration": lambda own: own.method != CONFORMAL or own.calibration,
         "sigmas are of other blocks than laws": lambda own: own.sigmas.keys() == own.laws.keys(),
     },
+    Bank: {"entries are none": lambda own: len(own.entries) > 0},
+    NearestPatches: {
+        "neighbours are no number of the entries": lambda own: (
+            1 <= own.neighbours <= len(own.bank.entries)
+        ),
+        "reweighting must be at least 1": lambda own: own.reweighting >= 1,
+    },
+    PatchPositionGaussians: {
+        "means are not one a position": lambda own: len(own.means) == math.prod(own.shape),
+    },
+    embedding.Embedding: {
+        "blocks must be numbers": lambda own: own.blocks and min(own.blocks) >= 0,
+        "neighbourhood must be odd": lambda own: own.neighbourhood % 2 == 1 <= own.neighbourhood,
+        "grid is no number of positions": lambda own: 1 <= (own.grid or 1) <= LARGEST_GRID,
+    },
+    PooledResiduals: {"pooling must be at least 1": lambda own: own.pooling >= 1},
+    PooledLikelihood: {"pooling must be at least 1": lambda own: own.pooling >= 1},
+    FittedPatchDetector: {"width must be at least 1": lambda own: own.width >= 1},
     FittedModel: {
         "blocks must be numbers that rise": lambda own: _are_blocks(list(own.blocks)),
         "the combination asks for what is missing": lambda own: all(

@@ -9,7 +9,8 @@ from plain_patches import batched, random_maps
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.config import build, compose_config
-from gad_bench.deploy.format import Arrays, decode, encode
+from gad_bench.deploy.decoding import decode
+from gad_bench.deploy.format import Arrays, encode
 from gad_bench.patches import BatchedMaps, FittedPatchDetector, Maps, PatchDetector
 
 NAMES = sorted(
