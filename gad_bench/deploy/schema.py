@@ -193,7 +193,10 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     },
     PooledResiduals: {"pooling must be at least 1": lambda own: own.pooling >= 1},
     PooledLikelihood: {"pooling must be at least 1": lambda own: own.pooling >= 1},
-    FittedPatchDetector: {"width must be at least 1": lambda own: own.width >= 1},
+    FittedPatchDetector: {
+        "width must be at least 1": lambda own: own.width >= 1,
+        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+    },
     FittedModel: {
         "blocks must be numbers that rise": lambda own: _are_blocks(list(own.blocks)),
         "the combination asks for what is missing": lambda own: all(
