@@ -85,8 +85,8 @@ def main() -> None:
             compare(kind, paths, arguments.size, arguments.rounds)
 
 
-def generated(folder: Path) -> Path:
-    for number in range(8):
+def generated(folder: Path, count: int = 8) -> Path:
+    for number in range(count):
         picture = cv2.resize(photograph_good("wood", 0, number), (SIDE, SIDE))[..., ::-1]
         cv2.imwrite(str(folder / f"{number}.png"), picture)
         cv2.imwrite(str(folder / f"{number}.jpg"), picture)

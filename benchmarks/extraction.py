@@ -22,12 +22,10 @@ from statistics import median
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from gad_bench.base.process import config_folder, thread_count
-from gad_bench.config import build
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
@@ -107,6 +105,10 @@ def parse() -> argparse.Namespace:
 
 
 def choose_backbone(name: str, weights: str | None) -> Backbone:
+    from hydra import compose, initialize_config_dir  # a GPU machine may lack it: gpu.py
+
+    from gad_bench.config import build
+
     origin = f"weights={weights}" if weights else "pretrained=false"
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = compose(f"backbone/{name}", overrides=[f"backbone.{origin}"])
