@@ -38,7 +38,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
-    splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    splits = split_catalog(
+        catalog, parts.fold, config.contamination, config.seed, config.largest_contamination
+    )
     parts.require_possible(splits)
     check_savable(config, parts.detector, splits)
     tags = run_tags(config, parts.fold)

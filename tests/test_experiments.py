@@ -26,7 +26,10 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
     "table5": {"reduction": ["none", "npca"]},
     "table7": {"backbone": ["resnet-18", "resnet-34", "resnet-50"]},
     "working_points": {},
-    "contamination": {"contamination": ["0.0", "0.05", "0.1", "0.15", "0.2"]},
+    "contamination": {
+        "contamination": ["0.0", "0.05", "0.1", "0.15", "0.2"],
+        "seed": ["0", "1", "2"],
+    },
     "estimators": {
         "covariance": sorted(path.stem for path in (config_folder() / "covariance").iterdir())
     },

@@ -78,7 +78,9 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
     jobs, repeated = one_run_each(long_frame(runs))
     first = [fill(layout, jobs) for layout in _wanted(jobs, request)]
     covered = first[0].frame if first else jobs
-    more = [fill(layout, covered) for layout in _for_any_runs(covered, request.where)]
+    repeats = first[0].layout.repeats if first else ()
+    further = _for_any_runs(covered, request.where)
+    more = [fill(replace(layout, repeats=repeats), covered) for layout in further]
     shown = [table.layout.axes for table in first]
     tables = first + [table for table in more if table.layout.axes not in shown]
     return Report(tables=tables, repeated=repeated, source=source)
@@ -98,6 +100,7 @@ def named_layouts() -> dict[str, Layout]:
             prefer=entry.get("prefer", {}),
             order=entry.get("order", {}),
             ranked=entry.get("ranked", False),
+            repeats=tuple(entry.get("repeats", ())),
             paper=tuple(entry.get("paper", ())),
         )
         for name, entry in described.items()

@@ -52,6 +52,7 @@ class Layout:
         prefer: the same, but only where any run has one of the values.
         order: keys and the values that stand in this order, in place of the usual one.
         ranked: whether the rows are sorted by the first metric, the best first.
+        repeats: keys whose values only repeat a setting: they are averaged, as folds are.
         paper: which of the paper's tables it is.
     """
 
@@ -63,6 +64,7 @@ class Layout:
     prefer: Mapping[str, Sequence[str]] = field(default_factory=dict)
     order: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ranked: bool = False
+    repeats: tuple[str, ...] = ()
     paper: tuple[str, ...] = ()
 
     @property
@@ -153,7 +155,7 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
         UserError: no run has the values asked for, a key is unknown, or runs that differ in
             another key than the layout's would be averaged.
     """
-    chosen = select(frame, layout)
+    chosen = _repeated(select(frame, layout), layout.repeats)
     layout = _spelled_out(layout, chosen)
     shown = _shown(chosen, layout)
     if shown.empty:
@@ -202,6 +204,17 @@ def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     return frame
 
 
+def _repeated(frame: pd.DataFrame, repeats: Sequence[str]) -> pd.DataFrame:
+    """Number the settings anew, those as one that differ in such keys alone."""
+    repeats = [key for key in repeats if key in frame]
+    if not repeats:
+        return frame
+    settings = frame.drop_duplicates("setting").set_index("setting")
+    keys = [key for key in filter(is_of_setting, keys_of(frame)) if key not in repeats]
+    numbers = settings.groupby(keys, sort=False, observed=True).ngroup()
+    return frame.assign(setting=frame["setting"].map(numbers))
+
+
 def _ranked(table: Table) -> Table:
     """Sort the rows by the mean of the first metric, the best first."""
     metric = table.layout.where["metric"][0]
@@ -215,7 +228,7 @@ def _ranked(table: Table) -> Table:
 
 def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
     """Put the keys by which the runs differ in the place of "settings"."""
-    named = [key for key in layout.axes if key not in (SETTINGS, *MEASURE)]
+    named = [*layout.repeats, *(key for key in layout.axes if key not in (SETTINGS, *MEASURE))]
     keys = varying(frame, named) if SETTINGS in layout.axes else ()
 
     def spell_out(axis: tuple[str, ...]) -> tuple[str, ...]:
@@ -230,7 +243,7 @@ def _all_named(layout: Layout, entries: pd.DataFrame) -> Layout:
     They belong to the rows where these tell settings apart and fix the key, else to the columns.
     """
     rows = list(layout.rows) if any(map(is_of_setting, layout.rows)) else []
-    for key in varying(entries, layout.axes):
+    for key in varying(entries, (*layout.axes, *layout.repeats)):
         fixed = rows and entries.groupby(rows, observed=True)[key].nunique().max() == 1
         if fixed:
             layout = replace(layout, rows=(*layout.rows, key))

@@ -141,11 +141,12 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         table: the table.
         beside: where the published figures stand.
     """
-    how = "folds averaged"
+    repeated = " and ".join(["folds", *(f"{key}s" for key in table.layout.repeats)])
+    how = f"{repeated} averaged"
     if "category" not in table.layout.axes or len(table.margin):
         categories = table.runs["category"].nunique()
         count = f"{categories} categories" if categories > 1 else "1 category"
-        how = f"mean ± SEM over {count}, folds averaged first"
+        how = f"mean ± SEM over {count}, {repeated} averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
     if table.layout.ranked:
         note = f"; {INTERVAL}{note}"
