@@ -64,6 +64,7 @@ class Config:
 
     category: str
     contamination: float
+    largest_contamination: float | None
     seed: int
     batch_size: int
     device: str
@@ -151,6 +152,12 @@ def check(config: DictConfig) -> None:
         raise UserError(f"batch_size must be at least 1, not {config.batch_size}")
     if not 0 <= config.contamination < 1:
         raise UserError(f"contamination must lie in [0, 1), not {config.contamination}")
+    largest = config.largest_contamination
+    if largest is not None and not config.contamination <= largest < 1:
+        raise UserError(
+            "largest_contamination must lie in [contamination, 1), "
+            f"here [{config.contamination}, 1), not {largest}"
+        )
 
 
 def override(key: str, *texts: str) -> str:

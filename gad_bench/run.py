@@ -38,7 +38,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
-    splits = split_catalog(catalog, parts.fold, config.contamination, config.seed)
+    splits = split_catalog(
+        catalog, parts.fold, config.contamination, config.seed, config.largest_contamination
+    )
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)
     tags = run_tags(config, parts.fold)

@@ -62,6 +62,10 @@ def test_every_file_begins_with_a_line_on_what_it_is(path: Path) -> None:
         (["fold.index=first"], "fold.index: Value 'first'"),
         (["batch_size=0"], "batch_size must be at least 1, not 0"),
         (["contamination=1.0"], r"contamination must lie in \[0, 1\), not 1.0"),
+        (
+            ["contamination=0.2", "largest_contamination=0.1"],
+            r"largest_contamination must lie in \[contamination, 1\), here \[0.2, 1\), not 0.1",
+        ),
         (["+fold.indx=1"], "fold.*indx"),
         (["fold._target_=gad_bench.data.split.Nothing"], "names no class"),
         (["+batchsize=4"], "batchsize is no key of the config"),

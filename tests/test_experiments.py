@@ -23,11 +23,14 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
     "table1": {"covariance": ["identity", "diagonal", "ledoit_wolf"]},
     "table2": {"backbone": B},
     "table3": {"variant": ["pca_95", "pca_99", "npca_99", "npca_999", "npca_9999"]},
-    "table4": {"variant": ["b4", "b0", "b0_pca_99", "b0_npca_99"]},
+    "table4": {"variant": ["b0_pca_99", "b0", "b0_npca_99", "b4"]},
     "table5": {"reduction": ["none", "npca"]},
     "table7": {"backbone": ["resnet-18", "resnet-34", "resnet-50"]},
     "working_points": {},
-    "contamination": {"contamination": ["0.0", "0.05", "0.1", "0.15", "0.2"]},
+    "contamination": {
+        "contamination": ["0.0", "0.05", "0.1", "0.15", "0.2"],
+        "seed": ["0", "1", "2"],
+    },
     "estimators": {
         "covariance": sorted(path.stem for path in (config_folder() / "covariance").iterdir())
     },

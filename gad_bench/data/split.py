@@ -152,7 +152,9 @@ def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
     return [(np.setdiff1d(np.arange(count), held_out), held_out) for held_out in parts]
 
 
-def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) -> list[Split]:
+def split_catalog(
+    catalog: pd.DataFrame, fold: Fold, share: float, seed: int, largest: float | None = None
+) -> list[Split]:
     """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
 
     The data set's own validation images are held out in every fold.
@@ -166,7 +168,7 @@ def split_catalog(catalog: pd.DataFrame, fold: Fold, share: float, seed: int) ->
         Split(train[fitted], np.concatenate([train[held_out], validation]), test)
         for fitted, held_out in fold.splits(len(train))
     ]
-    return [contaminate(split, labels, share, seed) for split in splits]
+    return [contaminate(split, labels, share, seed, largest) for split in splits]
 
 
 def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Split]:
@@ -187,30 +189,46 @@ def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Sp
     ]
 
 
-def contaminate(split: Split, labels: NDArray[np.integer], share: float, seed: int) -> Split:
+def contaminate(
+    split: Split,
+    labels: NDArray[np.integer],
+    share: float,
+    seed: int,
+    largest: float | None = None,
+) -> Split:
     """Replace a share of the fitted images by anomalous test images, which leave the test set.
 
-    Nested: with the same seed, a larger share replaces the same images and more.
-    Source: Rippel et al., IEEE TIM 2021.
+    Nested: with the same seed, a larger share replaces the same images and more. What a share does
+    to a detector is the question of the paper's journal extension; how it is asked here is ours.
+
+    Args:
+        split: of the catalog's rows.
+        labels: of all rows, 1 for an anomalous image.
+        share: of the fitted images, in [0, 1).
+        seed: of the images' choice.
+        largest: the largest share that this one is compared with. What that would replace leaves
+            the test set, so that all shares are scored on the same images; None for `share`.
 
     Raises:
         UserError: no anomalous image would be left to test on.
     """
-    wanted = round(share * len(split.train))
-    if wanted == 0:
+    share_that_leaves = share if largest is None else largest
+    wanted, leaving = (round(own * len(split.train)) for own in (share, share_that_leaves))
+    if leaving == 0:
         return split
     anomalous = split.test[labels[split.test] == 1]
-    if wanted >= len(anomalous):
+    if leaving >= len(anomalous):
         highest = (len(anomalous) - 1) / len(split.train)
+        key = "contamination" if largest is None else "largest_contamination"
         raise UserError(
-            f"contamination={share} takes {wanted} of the {len(anomalous)} anomalous test images "
-            f"and leaves none to test on: ask for less than {max(highest, 0):.3f}"
+            f"{key}={share_that_leaves} takes {leaving} of the {len(anomalous)} anomalous test "
+            f"images and leaves none to test on: ask for less than {max(highest, 0):.3f}"
         )
     generator = np.random.default_rng(seed)
-    moved = generator.permutation(anomalous)[:wanted]
+    taken = generator.permutation(anomalous)[:leaving]
     kept = np.sort(generator.permutation(split.train)[wanted:])
     return Split(
-        train=np.concatenate([kept, moved]),
+        train=np.concatenate([kept, taken[:wanted]]),
         validation=split.validation,
-        test=np.setdiff1d(split.test, moved),
+        test=np.setdiff1d(split.test, taken),
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gad_bench.base.errors import UserError
+from gad_bench.report import comparison
 from gad_bench.report.frame import Run
 from gad_bench.report.report import Request, Where, make_report, named_layouts
 from gad_bench.report.text import to_markdown
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return IMPOSSIBLE
     print(to_markdown(report.tables[0]))
+    if report.comparison:
+        print(comparison.to_markdown(report.comparison))
     if report.repeated_text:
         print(report.repeated_text)
     print(f"all tables and plots: {page}")

@@ -35,12 +35,13 @@ WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
     *("tracking", "experiment", "variant", "hydra", "save", "explanation", "extraction"),
 )
+COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
 OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
 GROUPS = (
     *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
-    *("reduction", "covariance", "detector", "combination"),
+    *("reduction", "covariance", "detector", "combination", COMPUTATION),
 )
 
 
@@ -210,21 +211,35 @@ def _implied(settings: pd.DataFrame, key: str) -> bool:
     group = FOLDS if group == "fold" else group
     if not below or group not in settings:
         return False
-    values = settings[[group, key]].drop_duplicates()
-    return values[group].is_unique and all(
-        below == "_target_" or default_of(group, choice).get(below, value) == value
-        for choice, value in values.itertuples(index=False)
+    computations = settings.get(COMPUTATION, pd.Series("", settings.index)).astype(str)
+    values = pd.DataFrame(
+        {"choice": settings[group], COMPUTATION: computations, "value": settings[key]}
+    ).drop_duplicates()
+    return not values.duplicated(["choice", COMPUTATION]).any() and all(
+        below == "_target_"
+        or "${" in value  # as Hydra writes it to a run's folder: what it refers to differs itself
+        or default_of(group, choice, computation).get(below, value) == value
+        for choice, computation, value in values.itertuples(index=False)
     )
 
 
 @cache
-def default_of(group: str, choice: str) -> Mapping[str, str]:
-    """Return the keys and plain values of a choice's own YAML file; none of a user's file."""
+def default_of(group: str, choice: str, computation: str = "") -> Mapping[str, str]:
+    """Return the keys of a choice's own YAML file, with plain values; none of a user's file.
+
+    Args:
+        group: of the config.
+        choice: in it.
+        computation: the one whose values the file refers to; these are left out where it is "".
+    """
     path = config_folder() / ("fold" if group == FOLDS else group) / f"{choice}.yaml"
     if not path.is_file():
         return {}
     keys = flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    return {key: value for key, value in keys if "${" not in value}
+    shared = default_of(COMPUTATION, computation) if computation else {}
+    known = {f"${{{COMPUTATION}.{key}}}": value for key, value in shared.items()}
+    resolved = {key: known.get(value, value) for key, value in keys}
+    return {key: value for key, value in resolved.items() if "${" not in value}
 
 
 def _candidates(frame: pd.DataFrame) -> list[str]:

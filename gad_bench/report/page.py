@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from gad_bench.base.files import whole_file, write_text
-from gad_bench.report import text
+from gad_bench.report import comparison, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
@@ -51,6 +51,9 @@ def write_report(report: Report, folder: Path) -> Path:
     for table in report.tables:
         for suffix, render in FORMATS.items():
             write_text(folder / f"{table.layout.name}.{suffix}", render(table))
+    if report.comparison:
+        write_text(folder / "comparison.csv", comparison.to_csv(report.comparison))
+        write_text(folder / "comparison.md", comparison.to_markdown(report.comparison))
     write_text(folder / PAGE, render_page(report, pictures, folder))
     return folder / PAGE
 
@@ -65,6 +68,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folde
     """
     environment = Environment(autoescape=True, trim_blocks=True)
     environment.globals.update(caption=text.caption, boxes=boxes, head_of=text.head_of)
+    environment.globals.update(label_parts=text.label_parts)
     sources, relatives = references(report)
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         report=report,

@@ -12,6 +12,12 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gad_bench.report.contamination import (
+    DRAW,
+    SHARE,
+    contamination_words,
+    draw_contamination,
+)
 from gad_bench.report.frame import ALL
 from gad_bench.report.ranking import LEVEL, Ranking, draw_ranking, rank_settings
 from gad_bench.report.style import (
@@ -69,15 +75,18 @@ def draw_table(table: Table) -> list[Picture]:
         words = INTERVAL_WORDS if stand_apart(table) else DOT_WORDS
         dots = Picture(f"{name}_dots", draw_categories(table), words + hollow)
         ranking = _ranking(table)
-        if ranking is None:
-            return [dots]
-        return [
-            dots,
-            Picture(f"{name}_ranking", draw_ranking(ranking), ranking_words(ranking, table)),
-        ]
+        ranks = [] if ranking is None else [ranking]
+        return [dots, *(_ranking_picture(name, own, table) for own in ranks)]
+    if table.layout.rows == (SHARE,) and DRAW in table.runs:
+        words = contamination_words(table)
+        return [Picture(f"{name}_shares", draw_contamination(table), words)]
     if _runs_along_numbers(table):
         return [Picture(f"{name}_lines", draw_lines(table), LINE_WORDS + hollow)]
     return []
+
+
+def _ranking_picture(name: str, ranking: Ranking, table: Table) -> Picture:
+    return Picture(f"{name}_ranking", draw_ranking(ranking), ranking_words(ranking, table))
 
 
 def ranking_words(ranking: Ranking, table: Table) -> str:

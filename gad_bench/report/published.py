@@ -15,6 +15,7 @@ from gad_bench.report.frame import ALL, Measure, same_value
 
 FIGURES = Path(__file__).with_name("published.csv")
 SOURCES = Path(__file__).with_name("published.yaml")
+DATASET = "dataset.name"
 NOT_SETTINGS = ("source", "table", "category", "block", "auroc", "sem")
 
 
@@ -31,6 +32,7 @@ class Published:
         block: its number, or "all".
         auroc: in percent.
         sem: of the mean over categories, where it is given.
+        computation: the choice of that group by which it was made; "" for another program's own.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Published:
     block: str
     auroc: float
     sem: float | None
+    computation: str
 
 
 @cache
@@ -76,10 +79,50 @@ def published(
             for figure in figures()
             if figure.block == measure.block
             and _covers(figure, categories)
-            and all(_allows(value, keys.get(key, "")) for key, value in figure.settings.items())
+            and not _differing(figure, keys)
         ),
         None,
     )
+
+
+def why_none(keys: Mapping[str, str], measure: Measure, categories: frozenset[str]) -> str:
+    """Return why `published` finds no figure, by the one that is nearest."""
+    if measure.metric != "auroc" or measure.sigma:
+        return "no rate is known to us, only AUROC"
+    if measure.block == ALL and keys.get("blocks.indices", "None") != "None":
+        return "a choice of blocks is combined: the figures are of all"
+    of_block = [figure for figure in figures() if figure.block == measure.block]
+    nearest = min(of_block, key=lambda figure: len(_differing(figure, keys)), default=None)
+    if nearest is None:
+        return f"no figure is known to us of block {measure.block}"
+    differing = _differing(nearest, keys)
+    if DATASET in differing:
+        return (
+            f"the figures are of {differing[DATASET]}, the runs of {keys.get(DATASET, 'another')}"
+        )
+    if differing:
+        settings = ", ".join(f"{key}={keys.get(key) or 'none'}" for key in differing)
+        return f"no figure is known to us with {settings}"
+    return _uncovered(nearest, categories)
+
+
+def _uncovered(figure: Published, categories: frozenset[str]) -> str:
+    if len(categories) == 1:
+        return (
+            f"of single categories no figure is known to us, only the mean over {figure.categories}"
+        )
+    known = {other.category for other in figures() if other.category}
+    lacking = ", ".join(sorted(known - categories))
+    return f"{len(categories)} of {figure.categories} categories: without {lacking}"
+
+
+def _differing(figure: Published, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that a figure's have and the keys have not."""
+    return {
+        key: value
+        for key, value in figure.settings.items()
+        if not _allows(value, keys.get(key, ""))
+    }
 
 
 def _allows(allowed: str, value: str) -> bool:
@@ -104,4 +147,5 @@ def _figure(row: Mapping[str, str]) -> Published:
         block=row["block"],
         auroc=float(row["auroc"]),
         sem=float(row["sem"]) if row["sem"] else None,
+        computation=source.get("computation", ""),
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
 from gad_bench.base.errors import UserError
+from gad_bench.report.comparison import Comparison, compare
 from gad_bench.report.frame import Run, long_frame, one_run_each
 from gad_bench.report.tables import Layout, Table, fill
 
@@ -55,6 +56,11 @@ class Report:
         """One row of each run that the report is about, one a job."""
         return self.tables[0].runs
 
+    @cached_property
+    def comparison(self) -> Comparison | None:
+        """The first table beside the published figures; None where no figure concerns it."""
+        return compare(self.tables[0])
+
     @property
     def repeated_text(self) -> str:
         """What is said of repeated runs; empty where there is none."""
@@ -72,7 +78,9 @@ def make_report(runs: Iterable[Run], request: Request, source: str) -> Report:
     jobs, repeated = one_run_each(long_frame(runs))
     first = [fill(layout, jobs) for layout in _wanted(jobs, request)]
     covered = first[0].frame if first else jobs
-    more = [fill(layout, covered) for layout in _for_any_runs(covered, request.where)]
+    repeats = first[0].layout.repeats if first else ()
+    further = _for_any_runs(covered, request.where)
+    more = [fill(replace(layout, repeats=repeats), covered) for layout in further]
     shown = [table.layout.axes for table in first]
     tables = first + [table for table in more if table.layout.axes not in shown]
     return Report(tables=tables, repeated=repeated, source=source)
@@ -90,7 +98,10 @@ def named_layouts() -> dict[str, Layout]:
             columns=tuple(entry["columns"]),
             where=entry.get("where", {}),
             prefer=entry.get("prefer", {}),
+            order=entry.get("order", {}),
             ranked=entry.get("ranked", False),
+            repeats=tuple(entry.get("repeats", ())),
+            paper=tuple(entry.get("paper", ())),
         )
         for name, entry in described.items()
     }

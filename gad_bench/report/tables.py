@@ -16,6 +16,7 @@ import pandas as pd
 from gad_bench.base.errors import UserError
 from gad_bench.report.frame import (
     ALL,
+    COMPUTATION,
     HIGHER_IS_BETTER,
     MEASURE,
     Measure,
@@ -48,8 +49,11 @@ class Layout:
             for all keys by which the runs differ and which the table doesn't name.
         columns: the same for the columns.
         where: keys and the values that take part; all others are left out.
-        prefer: the same, but only where the runs vary in such a key.
+        prefer: the same, but only where any run has one of the values.
+        order: keys and the values that stand in this order, in place of the usual one.
         ranked: whether the rows are sorted by the first metric, the best first.
+        repeats: keys whose values only repeat a setting: they are averaged, as folds are.
+        paper: which of the paper's tables it is.
     """
 
     name: str
@@ -58,7 +62,10 @@ class Layout:
     columns: tuple[str, ...]
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     prefer: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    order: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ranked: bool = False
+    repeats: tuple[str, ...] = ()
+    paper: tuple[str, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -148,7 +155,7 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
         UserError: no run has the values asked for, a key is unknown, or runs that differ in
             another key than the layout's would be averaged.
     """
-    chosen = select(frame, layout)
+    chosen = _repeated(select(frame, layout), layout.repeats)
     layout = _spelled_out(layout, chosen)
     shown = _shown(chosen, layout)
     if shown.empty:
@@ -157,13 +164,23 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
     _refuse_mixture(entries, layout)
     layout = _all_named(layout, entries)
     row_labels, column_labels = _labels(entries, layout.rows), _labels(entries, layout.columns)
-    rows, columns = _in_order(row_labels), _in_order(column_labels)
+    rows, columns = (
+        _in_order(labels, [layout.order.get(key, ()) for key in keys])
+        for labels, keys in ((row_labels, layout.rows), (column_labels, layout.columns))
+    )
     entries = entries.assign(
         row=[rows.index(label) for label in row_labels],
         column=[columns.index(label) for label in column_labels],
     )
     table = Table(layout=layout, frame=chosen, entries=entries, rows=rows, columns=columns)
     return _ranked(table) if layout.ranked else table
+
+
+def measured(entries: pd.DataFrame) -> tuple[dict[str, str], Measure, frozenset[str]]:
+    """Return the keys, the measure and the categories of a cell's entries."""
+    first = entries.iloc[0]
+    keys = {key: str(first[key]) for key in keys_of(entries)}
+    return keys, Measure(*(first[key] for key in MEASURE)), frozenset(entries["category"])
 
 
 def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -187,6 +204,17 @@ def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     return frame
 
 
+def _repeated(frame: pd.DataFrame, repeats: Sequence[str]) -> pd.DataFrame:
+    """Number the settings anew, those as one that differ in such keys alone."""
+    repeats = [key for key in repeats if key in frame]
+    if not repeats:
+        return frame
+    settings = frame.drop_duplicates("setting").set_index("setting")
+    keys = [key for key in filter(is_of_setting, keys_of(frame)) if key not in repeats]
+    numbers = settings.groupby(keys, sort=False, observed=True).ngroup()
+    return frame.assign(setting=frame["setting"].map(numbers))
+
+
 def _ranked(table: Table) -> Table:
     """Sort the rows by the mean of the first metric, the best first."""
     metric = table.layout.where["metric"][0]
@@ -200,7 +228,7 @@ def _ranked(table: Table) -> Table:
 
 def _spelled_out(layout: Layout, frame: pd.DataFrame) -> Layout:
     """Put the keys by which the runs differ in the place of "settings"."""
-    named = [key for key in layout.axes if key not in (SETTINGS, *MEASURE)]
+    named = [*layout.repeats, *(key for key in layout.axes if key not in (SETTINGS, *MEASURE))]
     keys = varying(frame, named) if SETTINGS in layout.axes else ()
 
     def spell_out(axis: tuple[str, ...]) -> tuple[str, ...]:
@@ -215,7 +243,7 @@ def _all_named(layout: Layout, entries: pd.DataFrame) -> Layout:
     They belong to the rows where these tell settings apart and fix the key, else to the columns.
     """
     rows = list(layout.rows) if any(map(is_of_setting, layout.rows)) else []
-    for key in varying(entries, layout.axes):
+    for key in varying(entries, (*layout.axes, *layout.repeats)):
         fixed = rows and entries.groupby(rows, observed=True)[key].nunique().max() == 1
         if fixed:
             layout = replace(layout, rows=(*layout.rows, key))
@@ -229,7 +257,8 @@ def _shown(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     shown = frame[frame["metric"] != ""]
     for key in MEASURE:
         wanted = [value for value in shown[key].unique() if _wants(layout, key, value)]
-        shown = shown[shown[key].isin(wanted)]
+        preferred = [value for value in wanted if value in layout.prefer.get(key, ())]
+        shown = shown[shown[key].isin(preferred or wanted)]
     cached = (shown["metric"] == "seconds_extract") & (shown["value"] == 0)  # not measured
     return shown[~cached] if layout.ranked else shown
 
@@ -293,16 +322,15 @@ def _cells(entries: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     )
     cells = cells.join(means).fillna({"categories": 0}).astype({"categories": int})
     cells["complete"] = cells["finished"] == cells["expected"]
+    if COMPUTATION in entries:
+        cells[COMPUTATION] = grouped[COMPUTATION].first().astype(str)
     auroc = [getattr(figure, "auroc", math.nan) for figure in cells["published"]]
     cells["difference"] = (cells["mean"] - auroc).where(cells["complete"])
     return cells.reset_index()
 
 
 def _published(entries: pd.DataFrame) -> Any:  # noqa: ANN401 - pandas takes no other type
-    first = entries.iloc[0]
-    keys = {key: str(first[key]) for key in keys_of(entries)} if first["metric"] == "auroc" else {}
-    measure = Measure(*(first[key] for key in MEASURE))
-    return published(keys, measure, frozenset(entries["category"]))
+    return published(*measured(entries)) if entries["metric"].iloc[0] == "auroc" else None
 
 
 def _mean_of_present(values: pd.Series[float]) -> float:
@@ -318,16 +346,19 @@ def _labels(entries: pd.DataFrame, keys: tuple[str, ...]) -> list[Label]:
     return list(zip(*(entries[key] for key in keys), strict=True)) if keys else [()] * len(entries)
 
 
-def _in_order(labels: Iterable[Label]) -> list[Label]:
-    """Order labels by number where all are numbers, else as they came first."""
+def _in_order(labels: Iterable[Label], listed: Sequence[Sequence[str]]) -> list[Label]:
+    """Order labels as listed, by number where all are numbers, else as they came first."""
     distinct = list(dict.fromkeys(labels))
-    ranks = [_ranks(list(dict.fromkeys(position))) for position in zip(*distinct, strict=True)]
+    positions = zip(zip(*distinct, strict=True), listed, strict=True)
+    ranks = [_ranks(list(dict.fromkeys(values)), own) for values, own in positions if distinct]
     return sorted(
         distinct, key=lambda label: [rank[v] for rank, v in zip(ranks, label, strict=True)]
     )
 
 
-def _ranks(values: list[str]) -> dict[str, float]:
+def _ranks(values: list[str], listed: Sequence[str]) -> dict[str, float]:
+    if set(values) <= set(listed):
+        return {value: float(listed.index(value)) for value in values}
     ends = {ALL: math.inf, "": -math.inf}
     try:
         return {value: ends[value] if value in ends else float(value) for value in values}

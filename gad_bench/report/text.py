@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gad_bench.report.frame import MEASURE, Status, factor
+from gad_bench.report.published import Published
 from gad_bench.report.tables import Cell, Label, Table
 
 NAMES = {
@@ -44,9 +45,12 @@ def _short(value: str) -> str:
 
 def row_text(table: Table, row: Label) -> str:
     """Return a row's values beside each other, numbers with the last part of their key."""
-    keys = (key.rpartition(".")[2] for key in table.layout.rows)
-    parts = zip(keys, row, strict=True)
-    return label_text([f"{k} {v}" if NUMBER.fullmatch(v) else v for k, v in parts])
+    return label_text([part_text(k, v) for k, v in zip(table.layout.rows, row, strict=True)])
+
+
+def part_text(key: str, value: str) -> str:
+    """Return a value, a number with the last part of its key."""
+    return f"{key.rpartition('.')[2]} {value}" if NUMBER.fullmatch(value) else value
 
 
 def column_text(table: Table, column: Label) -> str:
@@ -93,13 +97,21 @@ def lacking_text(cell: Cell) -> str:
 
 def published_text(cell: Cell) -> str:
     """Return a cell's published figure and ours minus it; empty where there is none."""
-    figure = cell.published
-    if figure is None:
+    if cell.published is None:
         return ""
-    text = f"{figure.auroc:.1f}" + (f" ± {figure.sem:.1f}" if figure.sem is not None else "")
+    return ", ".join(filter(None, (figure_text(cell.published), difference_text(cell))))
+
+
+def figure_text(figure: Published) -> str:
+    """Return a published figure and its SEM, where it has one."""
+    return f"{figure.auroc:.1f}" + (f" ± {figure.sem:.1f}" if figure.sem is not None else "")
+
+
+def difference_text(cell: Cell) -> str:
+    """Return ours minus the published figure; empty where runs lack."""
     if pd.isna(cell.difference):
-        return text
-    return f"{text}, {cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
+        return ""
+    return f"{cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def cell_text(cell: Cell, *, interval: bool = False) -> str:
@@ -114,7 +126,7 @@ def cell_text(cell: Cell, *, interval: bool = False) -> str:
 
 def has_published(table: Table) -> bool:
     """Tell whether any cell has a published figure beside it."""
-    return any(cells["published"].notna().any() for cells in _all_cells(table))
+    return any(cells["published"].notna().any() for cells in all_cells(table))
 
 
 def metric_text(table: Table) -> str:
@@ -129,11 +141,12 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         table: the table.
         beside: where the published figures stand.
     """
-    how = "folds averaged"
+    repeated = " and ".join(["folds", *(f"{key}s" for key in table.layout.repeats)])
+    how = f"{repeated} averaged"
     if "category" not in table.layout.axes or len(table.margin):
         categories = table.runs["category"].nunique()
         count = f"{categories} categories" if categories > 1 else "1 category"
-        how = f"mean ± SEM over {count}, folds averaged first"
+        how = f"mean ± SEM over {count}, {repeated} averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
     if table.layout.ranked:
         note = f"; {INTERVAL}{note}"
@@ -159,8 +172,8 @@ def unfinished(table: Table) -> Iterator[tuple[str, pd.Series[Any]]]:
 def to_markdown(table: Table) -> str:
     """Return a table in Markdown."""
     lines = [f"**{table.layout.title}**", "", caption(table), ""]
-    lines += [_markdown_row(head_of(table)), _markdown_row(_alignment(table))]
-    lines += [_markdown_row(_texts(table, label, cells)) for label, cells in rows_of(table)]
+    lines += [markdown_row(head_of(table)), markdown_row(_alignment(table))]
+    lines += [markdown_row(_texts(table, label, cells)) for label, cells in rows_of(table)]
     lacking = [f"- {name}: {run['status']}, {run['reason']}" for name, run in unfinished(table)]
     return "\n".join([*lines, *(["", "Not finished:", "", *lacking] if lacking else []), ""])
 
@@ -184,7 +197,7 @@ def to_latex(table: Table) -> str:
 
 def to_csv(table: Table) -> str:
     """Return a table as CSV, a line a cell."""
-    cells = pd.concat(_all_cells(table), ignore_index=True)
+    cells = pd.concat(all_cells(table), ignore_index=True)
     figures = cells.pop("published")
     cells["published"] = [figure and figure.auroc for figure in figures]
     cells["published_sem"] = [figure and figure.sem for figure in figures]
@@ -198,7 +211,7 @@ def to_csv(table: Table) -> str:
     return pd.concat([lines, cells[columns]], axis=1).to_csv(index=False)
 
 
-def _all_cells(table: Table) -> list[pd.DataFrame]:
+def all_cells(table: Table) -> list[pd.DataFrame]:
     """Return the cells, and those of the mean over categories where there are any."""
     if table.margin.empty:
         return [table.cells]
@@ -210,16 +223,28 @@ def _csv_text(value: str) -> str:
     return f"'{value}" if FORMULA.fullmatch(value) else value
 
 
+def label_parts(table: Table, label: Label) -> list[str]:
+    """Return a row's values, metrics by their names in words."""
+    if len(label) < len(table.layout.rows):
+        return list(label)
+    keys = zip(table.layout.rows, label, strict=True)
+    return [NAMES.get(value, value) if key == "metric" else value for key, value in keys]
+
+
 def _texts(table: Table, label: Label, cells: Sequence[Cell]) -> list[str]:
     """Return what stands in a row."""
-    return [*label, *(cell_text(cell, interval=table.layout.ranked) for cell in cells)]
+    return [
+        *label_parts(table, label),
+        *(cell_text(cell, interval=table.layout.ranked) for cell in cells),
+    ]
 
 
 def _alignment(table: Table) -> list[str]:
     return ["---"] * len(table.layout.rows) + ["---:"] * len(table.columns)
 
 
-def _markdown_row(values: Sequence[str]) -> str:
+def markdown_row(values: Sequence[str]) -> str:
+    """Return a line of a table in Markdown."""
     return "| " + " | ".join(value.replace("|", r"\|") for value in values) + " |"
 
 

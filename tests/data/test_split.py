@@ -121,6 +121,26 @@ def test_a_larger_contamination_contains_the_smaller() -> None:
     assert set(small.train) & set(SPLIT.test) < set(large.train) & set(SPLIT.test)
 
 
+def test_all_shares_up_to_the_largest_are_scored_on_the_images_that_it_leaves() -> None:
+    splits = [contaminate(SPLIT, LABELS, share, 3, largest=0.5) for share in (0.0, 0.25, 0.5)]
+    assert [int(LABELS[split.train].sum()) for split in splits] == [0, 10, 20]
+    alone = contaminate(SPLIT, LABELS, share=0.5, seed=3)
+    for split in splits:
+        np.testing.assert_array_equal(split.test, alone.test)
+    np.testing.assert_array_equal(splits[2].train, alone.train)
+    np.testing.assert_array_equal(splits[0].train, SPLIT.train)
+
+
+def test_the_largest_share_changes_no_training_images() -> None:
+    alone, compared = (contaminate(SPLIT, LABELS, 0.25, 3, largest=own) for own in (None, 0.5))
+    np.testing.assert_array_equal(alone.train, compared.train)
+
+
+def test_a_largest_share_that_leaves_no_anomalous_test_image_is_refused_at_each_share() -> None:
+    with pytest.raises(UserError, match=r"largest_contamination=0\.75 .* less than 0\.725"):
+        contaminate(SPLIT, LABELS, share=0.0, seed=0, largest=0.75)
+
+
 def test_contamination_depends_on_the_seed_alone() -> None:
     first, again, other = (contaminate(SPLIT, LABELS, share=0.25, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.train, again.train)

@@ -72,6 +72,7 @@ CHANGES_OF_AUGMENTATION: dict[str, Any] = {
 
 SAME: dict[str, Any] = {
     "contamination": 0.5,
+    "largest_contamination": 0.5,
     "seed": 1,
     "batch_size": 3,
     "device": resolve_device("auto"),
