@@ -160,7 +160,7 @@ def test_the_only_category_need_not_be_named(program: Program, bolts: Path) -> N
     named, *_ = own(bolts)[1:2]
     outcome = program(*QUICK, "dataset=folder", named, "covariance=identity")
     assert outcome.status == 0, outcome.errors
-    assert "bolt · filterbank" in outcome.output
+    assert " · bolt · fold 0: AUROC" in outcome.output
     config = OmegaConf.load(outcome.runs[-1] / ".hydra" / "config.yaml")
     assert config.category == "bolt"
 
@@ -178,7 +178,7 @@ def test_the_only_category_of_a_list_need_not_be_named(program: Program, bolts: 
     table.write_text("\n".join(["path,label,split", *rows]))
     outcome = program(*QUICK, "covariance=identity", "dataset=folder", f"dataset.csv='{table}'")
     assert outcome.status == 0, outcome.errors
-    assert "line 4 · filterbank" in outcome.output
+    assert " · line 4 · fold 0: AUROC" in outcome.output
 
 
 def test_images_in_a_format_that_is_not_read_are_told_of_once(
