@@ -191,7 +191,9 @@ def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     assert re.findall(r"(?:: |, )([a-z ]+) \d+\.\d s", time) == STAGES
     assert "features" in features
     assert str(outcome.runs[-1]) in files
-    assert viewer == "compare runs: mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    page = "#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=gad_bench"
+    command = "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert viewer == f"compare runs: {command}, then http://127.0.0.1:5000/{page}"
 
 
 def test_the_store_is_hit_whatever_does_not_change_the_features(program: Program) -> None:
