@@ -16,7 +16,7 @@ from program import Outcome
 from gad_bench.tracking.mlflow_page import plain_metric_name
 
 REPOSITORY = Path(__file__).parent.parent
-TAKES_TIME = ("seconds_extract", "seconds_fit", "cache_hit")
+TAKES_TIME = ("seconds_extract", "images_per_second_extract", "seconds_fit", "cache_hit")
 SMALL = ["dataset.train=20", "dataset.test_good=6", "dataset.test_defective=3", "figures=false"]
 SWEEP = ["-m", "experiment=demo", *SMALL]
 if os.environ.get("GAD_BENCH_TEST_LONG"):  # 60 jobs

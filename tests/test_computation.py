@@ -69,9 +69,9 @@ def test_a_sweep_over_both_says_which_is_which(
     assert outcome.status == 0, outcome.errors
     runs = dict(tags(outcome.folder / "mlflow.db"))
     assert {run: name for run, name in runs.items() if "published" in run} == {
-        "wood · filterbank · diagonal · published · fold 0": "published"
+        "diagonal · filterbank · published computation · wood · fold 0": "published"
     }
-    assert runs["wood · filterbank · diagonal · fold 0"] == "sound"
+    assert runs["diagonal · filterbank · wood · fold 0"] == "sound"
     sound, published = (pd.read_csv(run / "scores.csv") for run in outcome.runs)
     np.testing.assert_allclose(published["block_1"], sound["block_1"] * np.sqrt(15 / 16))
     assert report([]) == 0

@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from gad_bench.base.process import config_folder
 from gad_bench.config import register
+from gad_bench.launch.sweep import list_choices
 from gad_bench.report.__main__ import main as report
 
 TINY = (
@@ -49,8 +50,10 @@ def composed(*overrides: str) -> Any:
 
 def swept(config: Any) -> dict[str, list[str]]:
     """The choices of each key that an experiment sweeps, in the sweep's own order."""
-    params = config.hydra.sweeper.params
-    parsed = OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in params.items()])
+    list_choices(config)
+    params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
+    sweep = [line for line in config.hydra.overrides.task if line.startswith("category=")]
+    parsed = OverridesParser.create().parse_overrides([*params, *sweep])
     return {
         one.key_or_group: list(one.sweep_string_iterator())
         if one.is_sweep_override()
@@ -159,7 +162,7 @@ def test_the_methods_are_compared_on_one_extraction(program: Any, tmp_path: Path
         if path.read_text().startswith("# Patches")
     }
     assert set(swept(config)["detector"]) == detectors | {"gaussian"}
-    assert config.fold == {"_target_": "gad_bench.data.split.Full"}
+    assert config.fold["_target_"] == "gad_bench.data.split.Full"
     bank = ["backbone.input_size=64", "backbone.octaves=3", f"cache_dir={tmp_path / 'cache'}"]
     outcome = program("-m", "experiment=methods", *TINY, *bank, "category=wood")
     assert outcome.status == 0, outcome.errors

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from cluster import SWEEP, environment, run_program
 
+from gad_bench.deploy.format import read_folder
+
 LONG = bool(os.environ.get("GAD_BENCH_TEST_LONG"))
 KILLS, INTERRUPTS, FULL_DISKS = (20, 20, 13) if LONG else (4, 2, 3)
 RUN = SWEEP[1:]
@@ -66,7 +68,9 @@ def test_a_store_whose_making_was_killed_is_made_anew(seed: int, tmp_path: Path)
 
 @pytest.mark.parametrize("seed", range(INTERRUPTS))
 def test_a_store_whose_making_was_interrupted_is_made_anew(seed: int, tmp_path: Path) -> None:
-    assert stop_while_it_is_made(tmp_path, signal.SIGINT, 100 + seed) in (130, 0)
+    while_python_starts = -signal.SIGINT
+    status = stop_while_it_is_made(tmp_path, signal.SIGINT, 100 + seed)
+    assert status in (130, 0, while_python_starts)
     assert_it_opens(tmp_path)
 
 
@@ -218,8 +222,10 @@ def test_two_runs_that_save_to_one_folder_at_once_end_with_one_detector(
         for _ in range(2)
     ]
     errors = "".join(process.communicate()[1] for process in processes)
-    assert sorted(process.returncode for process in processes) == [0, 2]
+    refused = sum(process.returncode == 2 for process in processes)  # 0: the first was quick
+    assert sorted(process.returncode for process in processes) in ([0, 0], [0, 2])
     assert [line for line in errors.splitlines() if line.startswith("error: ")] == [
         "error: save=d exists already: name a new folder, or remove that one"
-    ]
+    ] * refused
+    assert read_folder(tmp_path / "d")
     assert not list(tmp_path.glob(".tmp-*"))

@@ -209,7 +209,7 @@ def test_the_same_config_gives_the_same_numbers(program: Program) -> None:
     scores, metrics = first.scores, first.metrics
     second = program(*DEMO, "tracking=none", "figures=false")
     pd.testing.assert_frame_equal(scores, second.scores, check_exact=True)
-    timing = {"seconds_extract", "seconds_fit", "cache_hit"}
+    timing = {"seconds_extract", "images_per_second_extract", "seconds_fit", "cache_hit"}
     assert {k: v for k, v in metrics.items() if k not in timing} == {
         k: v for k, v in second.metrics.items() if k not in timing
     }

@@ -220,6 +220,8 @@ def test_any_name_that_a_folder_can_have_is_recorded(odd: str, tmp_path: Path) -
     tracker = MLflow(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="test")
     images = DatasetInput(name=f"folder/{odd}", source=f"/{odd}", digest="0123")
     (tmp_path / "files").mkdir()
+    for name, text in RESULTS.items():
+        (tmp_path / "files" / name).write_text(text)
     tracker.open_sweep(odd, odd)
     description = Description(
         name=odd,

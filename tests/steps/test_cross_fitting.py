@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import DictConfig
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import KFold
 
 from gad_bench.base.errors import UserError
 from gad_bench.config import compose_config
-from gad_bench.data.split import split_catalog
+from gad_bench.data.split import Split, split_catalog
 from gad_bench.evaluation import HeldOut
+from gad_bench.gaussian import Detector
 from gad_bench.steps.cross_fitting import CrossFits, cross_fit
+from gad_bench.steps.evidence import VectorEvidence
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.training import Training
 
@@ -40,12 +45,26 @@ def parts_of(*overrides: str) -> Parts:
     return Parts.build(compose_config(["experiment=demo", "fold=full", *overrides]))
 
 
+class Vectors(VectorEvidence):
+    """Vectors that are at hand: nothing is read or extracted."""
+
+    def __init__(
+        self, parts: Parts, table: pd.DataFrame, blocks: dict[int, np.ndarray], split: Split
+    ) -> None:
+        training = Training(blocks, images=np.arange(len(table)), fitted=np.sort(split.train))
+        stored: Any = SimpleNamespace(blocks=blocks)
+        config, none = DictConfig({}), cast("Any", None)
+        super().__init__(
+            config, parts, cast("Detector", parts.detector), table, stored, training, none, none
+        )
+
+
 def held_out(table: pd.DataFrame, *overrides: str, contamination: float = 0.0) -> list[HeldOut]:
-    parts, blocks = parts_of(*overrides), features(len(table))
+    parts = parts_of(*overrides)
     (split,) = split_catalog(table, parts.fold, contamination, seed=0)
     cross = parts.cross_fits(table, [split])
-    training = Training(blocks, images=np.arange(len(table)), fitted=np.sort(split.train))
-    scores = cross_fit(table, blocks, training, parts, cross).scores
+    evidence = Vectors(parts, table, features(len(table)), split)
+    scores = cross_fit(evidence, parts.threshold, cross).scores
     return [part.held_out for part in scores if part.held_out is not None]
 
 
@@ -96,12 +115,12 @@ def test_fewer_images_that_admit_no_fit_leave_the_run_without_a_threshold(
     blocks = {1: np.random.default_rng(0).standard_normal((29, 21)).astype(np.float32)}
     parts, table = parts_of(*settings), catalog()
     (split,) = split_catalog(table, parts.fold, 0.0, seed=0)
-    training = Training(blocks, images=np.arange(29), fitted=split.train)
+    evidence = Vectors(parts, table, blocks, split)
     cross = parts.cross_fits(table, [split])
     with caplog.at_level(logging.WARNING):
-        assert cross_fit(table, blocks, training, parts, cross) == CrossFits()
+        assert cross_fit(evidence, parts.threshold, cross) == CrossFits()
     (message,) = caplog.messages
     assert "fit 1 of 5 that calibrate, on 18 images: block 1: covariance=empirical" in message
-    required = replace(parts, threshold=replace(parts.threshold, required=True))
+    required = replace(parts.threshold, required=True)
     with pytest.raises(UserError, match="fit 1 of 5 that calibrate"):
-        cross_fit(table, blocks, training, required, cross)
+        cross_fit(evidence, required, cross)
