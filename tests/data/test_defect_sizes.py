@@ -65,7 +65,7 @@ def test_a_category_without_masks_says_so(folder: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["dataset=mvtec"], "Could not find 'dataset/mvtec'"),
+        (["dataset=mvtec"], "there is no dataset=mvtec"),
         (["dataset=demo", "--categories", "bolt"], "has no category 'bolt': choose from fabric"),
         (["dataset=mvtec_ad", "dataset.root=/nowhere"], "/nowhere"),
     ],

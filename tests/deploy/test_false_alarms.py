@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binomtest
+from vectors import Vectors
 
 from gad_bench.config import compose_config
 from gad_bench.data.split import Split
@@ -15,8 +16,6 @@ from gad_bench.deploy.rule import decision_rule
 from gad_bench.features.interface import Features
 from gad_bench.steps.cross_fitting import cross_fit
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.scoring import fit, score
-from gad_bench.steps.training import Training
 
 SPLITS, FRESH, WANTED = 100, 95, 0.05
 
@@ -43,10 +42,10 @@ def flagged(parts: Parts, catalog: pd.DataFrame, blocks: dict[int, Features], se
     order = np.random.default_rng(seed).permutation(len(catalog))
     split = Split(train=np.sort(order[FRESH:]), validation=np.arange(0), test=order[:FRESH])
     cross = parts.cross_fits(catalog, [split])
-    training = Training(blocks, images=np.arange(len(catalog)), fitted=split.train)
-    model = fit(training, split, parts.detector, parts.combination)
-    scores = score(catalog, blocks, model, split)
-    fits = cross_fit(catalog, blocks, training, parts, cross)
+    evidence = Vectors(parts, catalog, blocks, split)
+    model = evidence.fit(split)
+    scores = evidence.score(model, split).scores
+    fits = cross_fit(evidence, parts.threshold, cross)
     rule = decision_rule(model, parts.threshold, scores, fits)
     assert rule.calibration is not None
     assert rule.calibration.images == len(split.train)

@@ -58,8 +58,9 @@ def test_images_of_one_kind_have_the_figures_that_take_one(label: int, tmp_path:
         combined=values,
         dimensions={0: 3},
     )
-    metrics = evaluate(scores, seed=0) | {"threshold_conformal": 1.0}
-    draw_figures(tmp_path / "output", tested, scores, metrics)
+    metrics = evaluate(scores, seed=0)
+    metrics |= {"threshold_conformal": 1.0, "fpr_wanted": 0.05, "fpr_used": 0.05}
+    draw_figures(tmp_path / "output", tested, scores, metrics, "a run")
     drawn = sorted(path.name for path in (tmp_path / "output").iterdir())
     assert drawn == ["contact_sheet.png", "histogram.png"]
     figure = draw_histogram(scores, metrics, "good images held out")

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
-from omegaconf import DictConfig
 from sklearn.covariance import LedoitWolf
 from sklearn.model_selection import KFold
+from vectors import Vectors
 
 from gad_bench.base.errors import UserError
 from gad_bench.config import compose_config
-from gad_bench.data.split import Split, split_catalog
+from gad_bench.data.split import split_catalog
 from gad_bench.evaluation import HeldOut
-from gad_bench.gaussian import Detector
 from gad_bench.steps.cross_fitting import CrossFits, cross_fit
-from gad_bench.steps.evidence import VectorEvidence
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.training import Training
 
 TRAIN, OWN, TEST = 23, 4, 6
 
@@ -43,20 +38,6 @@ def features(count: int) -> dict[int, np.ndarray]:
 
 def parts_of(*overrides: str) -> Parts:
     return Parts.build(compose_config(["experiment=demo", "fold=full", *overrides]))
-
-
-class Vectors(VectorEvidence):
-    """Vectors that are at hand: nothing is read or extracted."""
-
-    def __init__(
-        self, parts: Parts, table: pd.DataFrame, blocks: dict[int, np.ndarray], split: Split
-    ) -> None:
-        training = Training(blocks, images=np.arange(len(table)), fitted=np.sort(split.train))
-        stored: Any = SimpleNamespace(blocks=blocks)
-        config, none = DictConfig({}), cast("Any", None)
-        super().__init__(
-            config, parts, cast("Detector", parts.detector), table, stored, training, none, none
-        )
 
 
 def held_out(table: pd.DataFrame, *overrides: str, contamination: float = 0.0) -> list[HeldOut]:
