@@ -186,8 +186,9 @@ def test_a_run_leaves_its_files(program: Program) -> None:
 
 def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     outcome = program(*DEMO)
-    found, time, features, files, viewer = outcome.output.splitlines()[-5:]
+    found, rates, time, features, files, viewer = outcome.output.splitlines()[-6:]
     assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
+    assert rates.startswith("threshold for 20 % false alarms: ")
     assert re.findall(r"(?:: |, )([a-z ]+) \d+\.\d s", time) == STAGES
     assert "features" in features
     assert str(outcome.runs[-1]) in files
