@@ -12,13 +12,12 @@ from time import perf_counter
 import numpy as np
 import torch
 from decoding import generated
-from extraction import Extraction, Ours, Run, in_memory, read_all, to_store
+from extraction import Extraction, Files, Ours, Run, in_memory, read_all, to_store
 from gpu_networks import NETWORKS, QUICK, Row, Settings, seconds_of, smooth_images
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from gad_bench.base.process import thread_count
-from gad_bench.features.extraction import read_square
 from gad_bench.features.interface import Backbone, Pixels
 from gad_bench.features.runtime import TorchRuntime
 
@@ -209,7 +208,7 @@ class Source:
         """What a script does: PyTorch's loader, whose processes stay, and an eager network."""
         module = self.modules[arithmetic]
         loader = DataLoader(
-            Images(paths, self.ours.size),
+            Files(paths, self.ours.size),
             self.batch,
             num_workers=min(thread_count(), 16),
             pin_memory=self.settings.on_gpu,
@@ -224,19 +223,6 @@ class Source:
                 yield tuple(read)
 
         return run
-
-
-class Images(Dataset[Pixels]):
-    """Files, for PyTorch's own loader."""
-
-    def __init__(self, paths: Sequence[str], size: int) -> None:
-        self.paths, self.size = paths, size
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, row: int) -> Pixels:
-        return read_square(self.paths[row], self.size)
 
 
 def bottleneck(limits: dict[str, float], rate: float) -> str:

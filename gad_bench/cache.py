@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from gad_bench.base.command import DONE, FAILED, run_told
 from gad_bench.base.errors import UserError
-from gad_bench.base.process import default_cache_folder
+from gad_bench.base.process import cache_folder
 from gad_bench.features.shards import ABOUT, StoredExtraction
 from gad_bench.features.upkeep import (
     Holding,
@@ -120,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument(
         "--cache-dir",
         type=lambda text: Path(text).expanduser(),
-        default=os.environ.get("GAD_BENCH_CACHE") or str(default_cache_folder()),
+        default=str(cache_folder()),
         metavar="DIR",
         help="the folder that holds the store (%(default)s)",
     )

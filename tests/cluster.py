@@ -68,7 +68,7 @@ def run_program(folder: Path, env: dict[str, str], *arguments: str) -> Outcome:
 
 def results(outcome: Outcome) -> dict[str, dict[str, Any]]:
     """What each finished job computed, without what depends on time, by its overrides."""
-    return {_overrides(run): _without_time(read_metrics(run)) for run in outcome.runs}
+    return {_overrides(run): without_time(read_metrics(run)) for run in outcome.runs}
 
 
 def scores(outcome: Outcome) -> dict[str, pd.DataFrame]:
@@ -141,5 +141,5 @@ def _overrides(run: Path) -> str:
     return " ".join(yaml.safe_load((run / ".hydra" / "overrides.yaml").read_text()))
 
 
-def _without_time(metrics: dict[str, Any]) -> dict[str, Any]:
+def without_time(metrics: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in metrics.items() if key not in TAKES_TIME}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,15 @@ sys.exit(run_told(open_store))
 """
 
 
+def start(command: Sequence[str], folder: Path, cache: Path, **pipes: int) -> subprocess.Popen[str]:
+    """A process of its own in a folder, with this checkout's code and a cache."""
+    return subprocess.Popen(command, cwd=folder, env=environment(cache), text=True, **pipes)
+
+
 def opening(folder: Path, *limit: str) -> subprocess.Popen[str]:
     """A process that opens the store of a folder, and makes it where there is none."""
     command = [sys.executable, "-c", OPEN, *limit]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True
-    )
+    return start(command, folder, folder, stderr=subprocess.PIPE)
 
 
 def assert_it_opens(folder: Path) -> None:
@@ -147,14 +151,7 @@ def test_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", program]
     held, killed = (
-        subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        start(command, tmp_path, tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(2)
     )
     for process in (held, killed):
@@ -211,14 +208,7 @@ def test_two_runs_that_save_to_one_folder_at_once_end_with_one_detector(
 ) -> None:
     command = [sys.executable, "-m", "gad_bench", *RUN, "tracking=none", "fold=full", "save=d"]
     processes = [
-        subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=environment(shared_cache),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start(command, tmp_path, shared_cache, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
     errors = "".join(process.communicate()[1] for process in processes)

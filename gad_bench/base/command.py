@@ -71,8 +71,6 @@ def is_users(error: BaseException) -> bool:
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line; Hydra keeps the reason for some in their cause."""
     text, cause = str(error), error.__cause__
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        text = f"{error.filename}: {error.strerror}"
     if _is_of(error, ("hydra",)) and cause is not None and _is_of(cause, ("omegaconf",)):
         text += ": " + str(cause).partition("\n")[0]
     if isinstance(error, OSError) and error.filename and error.strerror:

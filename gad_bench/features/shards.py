@@ -34,6 +34,14 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _LOCK_NAME = re.compile(r"[0-9a-f]{64}\.(to-block|maps-of-block)-\d+\.lock")
 _EXTRACTION_NAME = re.compile(r"(to-block|maps-of-block)-(\d+)")
 
+# Which rows a shard holds follows from its number and these: change them with `VERSION`.
+SMALLEST_SHARD = 64  # vectors: what a killed extraction loses at most
+SMALLEST_SHARD_OF_MAPS = 8  # maps, of some megabytes each
+MOST_SHARDS = 1024  # files in a folder
+NAME = re.compile(r"shard-(\d{5})-([0-9a-f]{32})\.safetensors")
+
+Features = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class StoredExtraction:
@@ -118,15 +126,6 @@ def _is_own(path: Path) -> bool:
     return recipe.is_file() and sha256_of(recipe) == path.name
 
 
-Features = NDArray[np.float32]
-
-# Which rows a shard holds follows from its number and these: change them with `layout.VERSION`.
-SMALLEST_SHARD = 64  # vectors: what a killed extraction loses at most
-SMALLEST_SHARD_OF_MAPS = 8  # maps, of some megabytes each
-MOST_SHARDS = 1024  # files in a folder
-NAME = re.compile(r"shard-(\d{5})-([0-9a-f]{32})\.safetensors")
-
-
 def shard_rows(count: int, *, maps: bool = False) -> list[range]:
     """Return the rows of each shard of a number of vectors, or of maps."""
     smallest = SMALLEST_SHARD_OF_MAPS if maps else SMALLEST_SHARD
@@ -202,6 +201,11 @@ def read_about(path: Path) -> dict[str, str]:
 
     with safe_open(path, framework="numpy") as shard:
         return dict(shard.metadata() or {})
+
+
+def has_unfinished(folder: Path) -> bool:
+    """Tell whether a process writes there, or was killed as it did."""
+    return any(folder.glob(f"{TEMPORARY}*"))
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -26,6 +26,7 @@ from gad_bench.features.shards import (
     Features,
     StoredExtraction,
     extractions,
+    has_unfinished,
     is_intact,
     older_layouts,
     read_rows,
@@ -473,7 +474,17 @@ def _mark_used(entry: Entry) -> None:
     """Note the time for `gad_bench.cache prune`; a store that is read-only still serves."""
     with contextlib.suppress(OSError):
         _keep_recipe(entry.extraction.recipe, entry.recipe)
+        if has_unfinished(entry.extraction.folder):
+            _clear_unfinished(entry.extraction)
         os.utime(entry.extraction.folder)
+
+
+def _clear_unfinished(extraction: StoredExtraction) -> None:
+    """Remove what a process had begun to write that was killed when all shards were there."""
+    from filelock import FileLock, Timeout
+
+    with contextlib.suppress(Timeout), FileLock(extraction.lock).acquire(timeout=0):
+        remove_unfinished(extraction.folder)
 
 
 def _tell_of_older_layouts(folder: Path) -> None:

@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from gad_bench.base.command import IMPOSSIBLE
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import write_text
 from gad_bench.base.run_folder import (
@@ -172,7 +173,7 @@ def _told() -> Iterator[None]:
     except (UserError, OmegaConfBaseException) as error:
         reason = str(error).partition("\n")[0]
         print(f"error: {reason}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(IMPOSSIBLE) from None
 
 
 def refuse_passwords(config: DictConfig) -> None:

@@ -18,7 +18,7 @@ from gad_bench.patches.detector import PatchDetector, PatchScorer, vectors
 from gad_bench.patches.embedding import PatchStream
 from gad_bench.patches.maps import Grids, Patches, Vector, require_memory
 from gad_bench.patches.neighbours import Bank
-from gad_bench.patches.shared_gaussian import moments_of, require_moments
+from gad_bench.patches.shared_gaussian import fit_metric, require_moments
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -227,11 +227,8 @@ class WhitenedPatchCore(PatchCore):
             UserError: the covariance does not exist, or as PatchCore's.
         """
         require_moments(patches.shape[-1], self.memory_limit)
-        moments = moments_of(patches)
-        projection = self.reduction.fit(moments)
-        if not isinstance(projection, NoReduction):
-            moments = moments_of(patches, projection.apply)
-        step = whitening(self.covariance.fit(moments)).after(projection)
+        projection, metric = fit_metric(patches, self.reduction, self.covariance)
+        step = whitening(metric).after(projection)
         dimension = step.apply(np.zeros((1, patches.shape[-1]))).shape[1]
         return self._learn(patches, step, dimension)
 

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.gaussian.covariance import Covariance
 from gad_bench.gaussian.detector import FittedBlock, FittedMetric
+from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.moments import Moments
 from gad_bench.gaussian.normalisation import NoNormalisation
-from gad_bench.gaussian.reduction import NoReduction
+from gad_bench.gaussian.projection import Projection
+from gad_bench.gaussian.reduction import NoReduction, Reduction
 from gad_bench.patches.detector import PatchDetector, PatchScorer, vectors
 from gad_bench.patches.embedding import PatchStream
 from gad_bench.patches.maps import Grids, Patches, require_memory
@@ -61,12 +64,28 @@ class SharedGaussian(PatchDetector):
         """
         width = patches.shape[-1]
         require_moments(width, self.memory_limit)
-        moments = moments_of(patches)
-        projection = self.reduction.fit(moments)
-        if not isinstance(projection, NoReduction):
-            moments = moments_of(patches, projection.apply)
-        metric = self.covariance.fit(moments)
+        projection, metric = fit_metric(patches, self.reduction, self.covariance)
         return VectorScorer(fitted=FittedMetric(width, NoNormalisation(), projection, metric))
+
+
+def fit_metric(
+    patches: PatchStream, reduction: Reduction, covariance: Covariance
+) -> tuple[Projection, Metric]:
+    """Fit a reduction on all vectors, and a covariance's metric on what it leaves of them.
+
+    Args:
+        patches: iterated over once, and once more after a reduction.
+        reduction: none, or what shortens them.
+        covariance: one that needs no more than mean and scatter.
+
+    Raises:
+        UserError: the estimate does not exist for these vectors.
+    """
+    moments = moments_of(patches)
+    projection = reduction.fit(moments)
+    if not isinstance(projection, NoReduction):
+        moments = moments_of(patches, projection.apply)
+    return projection, covariance.fit(moments)
 
 
 def moments_of(patches: PatchStream, step: Callable[[Array], Array] | None = None) -> Moments:

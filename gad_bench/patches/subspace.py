@@ -82,9 +82,7 @@ class PooledResiduals(PatchScorer):
     def grids(self, patches: Patches) -> Grids:
         """Return the residuals [images, pooled h, pooled w]."""
         pooled = _pooled(patches, self.pooling)
-        flat = pooled.reshape(len(pooled), -1)
-        _check_width(flat, len(self.subspace.mean))
-        residual = _residual(self.subspace, flat).reshape(pooled.shape)
+        residual = _residual(self.subspace, _as_fitted(pooled, self.subspace)).reshape(pooled.shape)
         return np.einsum("nhwd,nhwd->nhw", residual, residual)
 
 
@@ -106,9 +104,7 @@ class PooledLikelihood(PatchScorer):
 
     def grids(self, patches: Patches) -> Grids:
         """Return the score as a grid of one position [images, 1, 1]."""
-        pooled = _pooled(patches, self.pooling)
-        flat = pooled.reshape(len(pooled), -1)
-        _check_width(flat, len(self.subspace.mean))
+        flat = _as_fitted(_pooled(patches, self.pooling), self.subspace)
         distances: Vector = self.gaussian.distance(self.subspace.apply(flat))
         return (distances**2 / 2 + self.constant)[:, None, None]
 
@@ -200,9 +196,12 @@ def _pooled(patches: Patches, side: int) -> Array:
     return squares.mean(axis=(2, 4), dtype=np.float64)
 
 
-def _check_width(flat: Array, fitted: int) -> None:
+def _as_fitted(pooled: Array, subspace: Linear) -> Array:
+    """Return pooled maps as vectors [images, dim], if these are as long as the fitted ones."""
+    flat, fitted = pooled.reshape(len(pooled), -1), len(subspace.mean)
     if flat.shape[1] != fitted:
         raise UserError(
             f"the pooled maps to score have {flat.shape[1]} features, "
             f"those that were fitted had {fitted}"
         )
+    return flat

@@ -8,34 +8,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gad_bench.base.command import DONE, run_told
 from gad_bench.base.errors import UserError
 from gad_bench.report import comparison
 from gad_bench.report.frame import Run
 from gad_bench.report.report import Request, Where, make_report, named_layouts
 from gad_bench.report.text import to_markdown
 
-IMPOSSIBLE = 2
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table that is asked for, write the report, and return the exit status."""
     options = _parser().parse_args(arguments)
+    return run_told(lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> int:
     from gad_bench.report.page import write_report  # matplotlib takes a second
 
-    try:
-        runs, source = _runs(options)
-        report = make_report(runs, _request(options), source)
-        page = write_report(report, options.output)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return IMPOSSIBLE
+    runs, source = _runs(options)
+    report = make_report(runs, _request(options), source)
+    page = write_report(report, options.output)
     print(to_markdown(report.tables[0]))
     if report.comparison:
         print(comparison.to_markdown(report.comparison))
     if report.repeated_text:
         print(report.repeated_text)
     print(f"all tables and plots: {page}")
-    return 0
+    return DONE
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from gad_bench.report.tables import Cell, Table, measured
 from gad_bench.report.text import (
     MEAN,
     all_cells,
+    csv_text,
     difference_text,
     figure_text,
     lacking_text,
@@ -109,7 +110,7 @@ def to_csv(comparison: Comparison) -> str:
     """Return a comparison as CSV, a line a figure and computation."""
     lines = [
         {
-            "place": one.place,
+            "place": csv_text(one.place),
             "published": one.figure.auroc,
             "published_sem": one.figure.sem,
             "published_in": f"{one.figure.source} {one.figure.table}",

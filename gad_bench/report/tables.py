@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from statistics import fmean, stdev
@@ -13,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from gad_bench.base.choices import near
 from gad_bench.base.errors import UserError
 from gad_bench.report.frame import (
     ALL,
@@ -377,10 +377,8 @@ def _require_keys(frame: pd.DataFrame, layout: Layout) -> None:
     known = {SETTINGS, *MEASURE, *keys_of(frame)}
     for key in (*layout.axes, *layout.where):
         if key not in known:
-            near = get_close_matches(key, known) or sorted(
-                name for name in known if "." not in name
-            )
-            raise UserError(f"no run has a key {key!r}: choose for example {', '.join(near)}")
+            named = near(key, sorted(known)) or sorted(name for name in known if "." not in name)
+            raise UserError(f"no run has a key {key!r}: choose for example {', '.join(named)}")
 
 
 def _refuse_mixture(entries: pd.DataFrame, layout: Layout) -> None:

@@ -203,7 +203,7 @@ def to_csv(table: Table) -> str:
     cells["published_sem"] = [figure and figure.sem for figure in figures]
     cells["published_in"] = [figure and f"{figure.source} {figure.table}" for figure in figures]
     labels = [
-        [_csv_text(value) for value in (*row, *column)]
+        [csv_text(value) for value in (*row, *column)]
         for row, column in zip(cells["row"], cells["column"], strict=True)
     ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
@@ -218,7 +218,7 @@ def all_cells(table: Table) -> list[pd.DataFrame]:
     return [table.cells, table.margin.assign(row=pd.Series([(MEAN,)] * len(table.margin)))]
 
 
-def _csv_text(value: str) -> str:
+def csv_text(value: str) -> str:
     """Return a label as no spreadsheet takes it for a formula."""
     return f"'{value}" if FORMULA.fullmatch(value) else value
 

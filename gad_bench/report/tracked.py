@@ -81,8 +81,8 @@ def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
     tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
     place = f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
-    keys = {**choices_of(run.data.params), **run.data.params, **tags}
-    keys = {**plain_params(run.data.params), **tags}
+    params = plain_params(run.data.params)
+    keys = {**choices_of(params), **params, **tags}
     if run.info.status in FINISHED:
         metrics = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
         return Run(keys=keys, status=Status.FINISHED, metrics=metrics, ended=ended, place=place)

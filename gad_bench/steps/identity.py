@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from gad_bench.base.choices import default_choices
 from gad_bench.base.files import json_digest
 from gad_bench.base.process import config_folder
 from gad_bench.config import TARGET, leaves
@@ -80,7 +81,7 @@ def files_left(config: DictConfig) -> str:
 def run_name(tags: Mapping[str, str]) -> str:
     """Return a run's name: its method, where that is not the usual one, and what it ran on."""
     method = "covariance" if tags["detector"] == "gaussian" else "detector"
-    usual = usual_choices()
+    usual = default_choices()
     further = [
         tags[group] if group in PLAIN else f"{tags[group]} {group}"
         for group in tags
@@ -102,18 +103,6 @@ def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
         tags["backbone"] = str(config.backbone.name)
         changed.pop("backbone.name")
     return {**tags, **changed, "category": config.category, "fold": fold.label}
-
-
-@cache
-def usual_choices() -> dict[str, str]:
-    """Return the choice that each group has where none is named."""
-    listed = _read_choice("config").defaults
-    return {
-        str(group): str(choice)
-        for entry in listed
-        if isinstance(entry, DictConfig)
-        for group, choice in entry.items()
-    }
 
 
 def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:

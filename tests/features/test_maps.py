@@ -44,20 +44,6 @@ def paths(tmp_path: Path, images: list[NDArray[np.uint8]]) -> list[str]:
     return sorted(map(str, (tmp_path / "images").iterdir()))
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each image is decoded."""
-    counts: Counter[str] = Counter()
-    read_image = extraction.read_image
-
-    def counted(path: str) -> NDArray[np.uint8]:
-        counts[Path(path).name] += 1
-        return read_image(path)
-
-    monkeypatch.setattr(extraction, "read_image", counted)
-    return counts
-
-
 def source_in(folder: Path, backbone: Any = BANK, **changes: Any) -> FeatureSource:
     runtime: Runtime = changes.pop("runtime", TorchRuntime())
     encoder = Encoder(backbone=backbone, runtime=runtime, device="cpu", batch_size=4)

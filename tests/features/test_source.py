@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from category_facts import FREE
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation import PaperAugmentation
-from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.features import extraction
 from gad_bench.features.blocks import Blocks
@@ -27,15 +26,6 @@ from gad_bench.features.source import FeatureSource, _read_once
 COUNT = 10
 BANK = FilterBank(input_size=64, octaves=2)
 PAPER = PaperAugmentation(passes=20, seed=0, probability=0.5)
-FREE = CategoryFacts(
-    kind="object",
-    horizontal_flip=True,
-    quarter_turns=True,
-    rotation_limit=45,
-    shift_limit=0.05,
-    scale_limits=(-0.05, 0.1),
-    smallest_defect=None,
-)
 
 
 @pytest.fixture
@@ -56,21 +46,6 @@ def source(tmp_path: Path) -> FeatureSource:
         cache_dir=str(tmp_path / "cache"),
         about={},
     )
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """How often each image is decoded."""
-    counts: Counter[str] = Counter()
-    read_image = extraction.read_image
-
-    def counted(path: str) -> NDArray[np.uint8]:
-        counts[Path(path).name] += 1
-        return read_image(path)
-
-    monkeypatch.setattr(extraction, "read_image", counted)
-    _read_once.cache_clear()
-    return counts
 
 
 def features_of(images: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from gad_bench.base.choices import default_choices
 from gad_bench.config import compose_config
-from gad_bench.steps.identity import changed_values, run_name, usual_choices, versions
+from gad_bench.steps.identity import changed_values, run_name, versions
 
 USUAL = {
-    **usual_choices(),
+    **default_choices(),
     "backbone": "resnet-18",
     "covariance": "oas",
     "category": "screw",
@@ -61,7 +62,7 @@ def test_the_values_that_are_not_their_choices_own_are_told(
 ) -> None:
     config = compose_config(["dataset=demo", *overrides])
     pairs = dict(pair.split("=") for pair in overrides if "." not in pair)
-    choices = {key: pairs.get(key, choice) for key, choice in usual_choices().items()}
+    choices = {key: pairs.get(key, choice) for key, choice in default_choices().items()}
     assert changed_values(config, choices) == changed
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,14 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from category_facts import STILL
 from program import Program
 from sklearn.covariance import LedoitWolf
 
 from gad_bench.base.errors import UserError
 from gad_bench.config import compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation, PaperAugmentation
-from gad_bench.data.catalog import CategoryFacts, ImageRow, make_catalog
+from gad_bench.data.catalog import ImageRow, make_catalog
 from gad_bench.data.split import Full, KFold, Split, split_catalog
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
@@ -27,15 +29,7 @@ from gad_bench.steps.training import Training, obtain_training
 
 PASSES = 3
 PAPER = PaperAugmentation(passes=PASSES, seed=0, probability=1)
-FACTS = CategoryFacts(
-    kind="object",
-    horizontal_flip=True,
-    quarter_turns=True,
-    rotation_limit=0,
-    shift_limit=0,
-    scale_limits=(0, 0),
-    smallest_defect=None,
-)
+FACTS = replace(STILL, horizontal_flip=True, quarter_turns=True)
 
 
 @pytest.fixture(scope="module")

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from category_facts import STILL
 from numpy.typing import NDArray
 
 from gad_bench.data.augmentation import operations
-from gad_bench.data.catalog import CategoryFacts
 
 Image = NDArray[np.float32]
 SIZE = 64
-STILL = CategoryFacts(
-    kind="object",
-    horizontal_flip=False,
-    quarter_turns=False,
-    rotation_limit=0,
-    shift_limit=0,
-    scale_limits=(0, 0),
-    smallest_defect=None,
-)
 
 
 @pytest.fixture(scope="module")
@@ -167,15 +159,7 @@ def test_geometry_keeps_to_the_categorys_limits() -> None:
             asked.append((low, high))
             return super().uniform(low, high, size)
 
-    category = CategoryFacts(
-        kind="object",
-        horizontal_flip=False,
-        quarter_turns=False,
-        rotation_limit=15,
-        shift_limit=0.05,
-        scale_limits=(-0.05, 0.1),
-        smallest_defect=None,
-    )
+    category = replace(STILL, rotation_limit=15, shift_limit=0.05, scale_limits=(-0.05, 0.1))
     apply(operations.shift_scale_rotate, np.zeros((8, 8, 3), np.float32), Spy(), category)
     assert sorted(asked) == [(-15, 15), (-0.05, 0.05), (-0.05, 0.1)]
 

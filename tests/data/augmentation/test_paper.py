@@ -9,29 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from category_facts import FREE
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.augmentation import PaperAugmentation, operations
 from gad_bench.data.catalog import CategoryFacts
 
-FREE = CategoryFacts(
-    kind="object",
-    horizontal_flip=True,
-    quarter_turns=True,
-    rotation_limit=45,
-    shift_limit=0.05,
-    scale_limits=(-0.05, 0.1),
-    smallest_defect=None,
-)
-STILL = replace(
-    FREE,
-    horizontal_flip=False,
-    quarter_turns=False,
-    rotation_limit=0,
-    shift_limit=0,
-    scale_limits=(0, 0),
-)
 ALWAYS = PaperAugmentation(passes=100, seed=0, probability=1)
 HALF = PaperAugmentation(passes=100, seed=0, probability=0.5)
 DIGEST = hashlib.sha256(b"an image").hexdigest()
