@@ -61,8 +61,8 @@ def job(config: DictConfig) -> float:
     """Run one job; its AUROC is what an optimiser would maximise."""
     settings = HydraConfig.get()
     end_if_interrupted()
-    watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
-    watch.lap("config")
+    watch, sweep = SINCE_START if settings.mode == RunMode.RUN else Stopwatch(), current_sweep()
+    (sweep.watch if sweep else watch).lap("config")
     with quick_imports():
         from gad_bench.run import run
     watch.lap("imports")
@@ -79,6 +79,9 @@ def job(config: DictConfig) -> float:
             raise SystemExit(tell(error)) from None
         log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
+    finally:
+        if sweep:
+            sweep.watch.add(watch)
     end_if_interrupted()
     return auroc
 
@@ -159,6 +162,9 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
         print(f"report: {page}")
     if sweep.tracker.viewer:
         print(f"compare runs: {sweep.tracker.viewer}")
+    if sweep.watch.seconds:  # jobs ran in this process
+        sweep.watch.lap("report")
+        print(f"time: {sweep.watch}")
     if cut_off or lost:
         return status or FAILED
     if status == FAILED and failures and all(f["status"] == IMPOSSIBLE for f in failures):

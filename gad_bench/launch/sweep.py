@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gad_bench.base.command import IMPOSSIBLE
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import write_text
+from gad_bench.base.process import Stopwatch
 from gad_bench.base.run_folder import (
     SUMMARY,
     State,
@@ -77,11 +78,19 @@ class Survey:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that this process started."""
+    """A sweep that this process started.
+
+    Attributes:
+        name: by which its jobs find it, in whatever process.
+        folder: where they write.
+        tracker: where it is recorded.
+        watch: of the stages of the sweep, and of the jobs in this process.
+    """
 
     name: str
     folder: Path
     tracker: Tracker
+    watch: Stopwatch = field(default_factory=Stopwatch)
 
     def states(self) -> list[tuple[Path, State]]:
         """Return each job's folder and what became of the job, in the jobs' order."""
