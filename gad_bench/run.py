@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -13,13 +17,23 @@ from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import cross_fit
+from gad_bench.steps.ending import End, end_here
 from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
+from gad_bench.steps.results import (
+    Results,
+    announce,
+    announce_restored,
+    point_the_way,
+    write_metrics,
+)
+from gad_bench.tracking import DatasetInput, TrackedRun
 
 
-def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
+def run(
+    config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch, end: End = end_here
+) -> float:
     """Carry out one run and leave its files in the output folder.
 
     Args:
@@ -27,6 +41,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         output: the folder, made by Hydra.
         sweep: the name of the sweep that the run is a job of; None for a run on its own.
         watch: measures the stages.
+        end: draws and records, perhaps after this has returned.
 
     Returns:
         The AUROC of the combined score, NaN where the test set lacks good or anomalous images.
@@ -55,7 +70,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
 
-    with parts.tracking.run(description) as tracked:
+    with ExitStack() as recording:
+        tracked = recording.enter_context(parts.tracking.run(description))
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
@@ -83,21 +99,36 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             localised=localised,
             seconds_fit=watch.seconds["fit"],
         )
-        metrics = results.write(output)
+        metrics = results.measure(output)
         watch.lap("metrics")
-        results.draw(output, metrics)
+        results.draw_evidence(output)
         watch.lap("figures")
         if config.save:
             fitted = Fitted(model, outcomes[0].scores, fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
-        tracked.log(metrics, results.images, output)
-        watch.lap("record")
+            watch.lap("record")
+        draw = results.figures(output, metrics)
+        end(recording, draw, partial(_record, tracked, metrics, results.images, output, watch))
+    watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
     return float(metrics.get("auroc", "nan"))
+
+
+def _record(
+    tracked: TrackedRun,
+    metrics: Mapping[str, Any],
+    images: DatasetInput,
+    output: Path,
+    watch: Stopwatch,
+) -> None:
+    """Record a run that has all its other files."""
+    watch.lap("figures")
+    write_metrics(output, metrics)
+    tracked.log(metrics, images, output)
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:

@@ -35,7 +35,13 @@ from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
-from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
+from gad_bench.steps.results import (
+    announce,
+    point_the_way,
+    scored_images,
+    write_metrics,
+    write_scores,
+)
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
@@ -111,7 +117,7 @@ def evaluate_detector(
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule),
         }
-        write_results(output, config, [catalog], [scores], metrics)
+        write_scores(output, config, [catalog], [scores])
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
@@ -121,6 +127,7 @@ def evaluate_detector(
 
                 maps, found = localised.maps, localised.metrics
                 draw_localisation(output, maps, scores, found, description.name)
+        write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)

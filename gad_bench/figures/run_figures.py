@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,54 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gad_bench.evaluation import Scores, Threshold
+from gad_bench.evaluation import Definitions, Scores, Threshold, evaluate
 from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
 from gad_bench.figures.style import save_figure, save_picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFigures:
+    """The figures that every run has, with all that they show: another process can draw them.
+
+    Attributes:
+        output: the folder.
+        name: of the run.
+        images: what is shown.
+        catalog: its rows of the catalog.
+        scores: its scores, of several folds the means.
+        metrics: of them; None: they have still to be measured.
+        seed: of those.
+        definitions: of those.
+        threshold: the wanted rate, and the methods that promise it.
+        folds: the folds' scores.
+        tested: of each fold's scores the images, in rising order.
+        calibrating: as for `working_points`.
+    """
+
+    output: Path
+    name: str
+    images: str
+    catalog: pd.DataFrame
+    scores: Scores
+    metrics: Mapping[str, Any] | None
+    seed: int
+    definitions: Definitions
+    threshold: Threshold
+    folds: Sequence[Scores]
+    tested: Sequence[NDArray[np.intp]]
+    calibrating: Sequence[Scores]
+
+    def draw(self) -> None:
+        """Draw them."""
+        metrics = self.metrics or evaluate(
+            self.scores, seed=self.seed, definitions=self.definitions
+        )
+        draw_figures(self.output, self.catalog, self.scores, metrics, self.name, self.images)
+        draw_calibration(
+            self.output, self.threshold, self.folds, self.tested, self.name, self.calibrating
+        )
 
 
 def draw_figures(

@@ -36,6 +36,7 @@ from gad_bench.base.run_folder import (
 )
 from gad_bench.base.stored_config import read_stored
 from gad_bench.config import build, override
+from gad_bench.launch.endings import Endings
 from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,14 @@ class Sweep:
         folder: where they write.
         tracker: where it is recorded.
         watch: of the stages of the sweep, and of the jobs in this process.
+        endings: of those.
     """
 
     name: str
     folder: Path
     tracker: Tracker
     watch: Stopwatch = field(default_factory=Stopwatch)
+    endings: Endings = field(default_factory=Endings)
 
     def states(self) -> list[tuple[Path, State]]:
         """Return each job's folder and what became of the job, in the jobs' order."""

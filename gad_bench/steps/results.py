@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
     Scores,
     average_folds,
-    evaluate,
     evaluate_folds,
     held_out_as_tested,
     working_points,
@@ -32,6 +32,7 @@ from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
@@ -57,16 +58,16 @@ def _folds_table(tested: Sequence[pd.DataFrame], folds: Sequence[Scores]) -> pd.
     return pd.concat([table.assign(fold=number) for number, table in enumerate(tables)])
 
 
-def write_results(
-    output: Path,
-    config: DictConfig,
-    tested: Sequence[pd.DataFrame],
-    folds: Sequence[Scores],
-    metrics: Mapping[str, Any],
+def write_scores(
+    output: Path, config: DictConfig, tested: Sequence[pd.DataFrame], folds: Sequence[Scores]
 ) -> None:
-    """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
+    """Write config.yaml and scores.csv."""
     write_text(output / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     write_text(output / SCORES, _folds_table(tested, folds).to_csv(index=False))
+
+
+def write_metrics(output: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json, the last of a run's files: where it is, the run has finished."""
     write_text(output / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 
@@ -195,8 +196,8 @@ class Results:
         stored = self.evidence.stored
         return scored_images(self.parts.dataset, self.config.category, self.catalog, stored)
 
-    def write(self, output: Path) -> dict[str, Any]:
-        """Write config.yaml, scores.csv and metrics.json; return the metrics."""
+    def measure(self, output: Path) -> dict[str, Any]:
+        """Write config.yaml and scores.csv; return the metrics."""
         points = working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
@@ -205,52 +206,64 @@ class Results:
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
-        write_results(output, self.config, tables, points.scores, metrics)
+        write_scores(output, self.config, tables, points.scores)
         return metrics
 
-    def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        """Draw the figures that are wanted; those of several folds show the images' mean scores.
+    def figures(self, output: Path, metrics: Mapping[str, Any]) -> Draw | None:
+        """Return what draws the figures that every run has, if they are wanted.
 
-        Without test images they show the good images held out.
+        Those of several folds show the images' mean scores, and without test images the good images
+        held out.
 
         Args:
             output: the folder.
-            metrics: as `write` returns them; they are those of the only fold's scores.
+            metrics: as `measure` returns them; they are those of the only fold's scores.
         """
         if not self.config.figures:
-            return
-        from gad_bench.figures.run_figures import draw_calibration, draw_figures
+            return None
+        from gad_bench.figures.run_figures import RunFigures
 
-        shown, rows = average_folds(self.scores, self._tested)
+        (scores, rows), images, known = self._shown, "test images", len(self.scores) == 1
         if not len(rows):
-            self._draw_held_out(output, metrics)
-            return
-        tested = self.catalog.iloc[rows]
-        if len(self.scores) > 1:
-            metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
-        draw_figures(output, tested, shown, metrics, self.name)
-        draw_calibration(
-            output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
-        )
-        if shown.lacking:
+            held_out = held_out_as_tested(self.calibrating or self.scores)
+            if held_out is None:
+                return None
+            (scores, rows), images, known = held_out, "good images held out", True
+        return RunFigures(
+            output=output,
+            name=self.name,
+            images=images,
+            catalog=self.catalog.iloc[rows],
+            scores=scores,
+            metrics=metrics if known else None,
+            seed=self.config.seed,
+            definitions=self.parts.metrics,
+            threshold=self.parts.threshold,
+            folds=self.scores,
+            tested=self._tested,
+            calibrating=self.calibrating,
+        ).draw
+
+    def draw_evidence(self, output: Path) -> None:
+        """Draw heat maps and explanations, where they are wanted: they take maps and features."""
+        scores, rows = self._shown
+        if not self.config.figures or scores.lacking:
             return
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
             maps, found = self.localised.maps, self.localised.metrics
-            draw_localisation(output, maps, shown, found, self.name)
-        stored = self.evidence.stored
+            draw_localisation(output, maps, scores, found, self.name)
+        stored, tested = self.evidence.stored, self.catalog.iloc[rows]
         if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
             blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+            self.parts.explanation.draw(
+                output, tested, blocks, rows, scores, fitted, name=self.name
+            )
 
-    def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_figures
-
-        if held_out := held_out_as_tested(self.calibrating or self.scores):
-            scores, rows = held_out
-            tested = self.catalog.iloc[rows]
-            draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+    @cached_property
+    def _shown(self) -> tuple[Scores, Rows]:
+        return average_folds(self.scores, self._tested)
 
     @property
     def _tested(self) -> list[Rows]:
