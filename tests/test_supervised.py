@@ -110,7 +110,7 @@ def test_an_image_that_is_seen_under_another_name_is_not_tested(tmp_path: Path, 
     rows = {"train": [0], "validation": [2]}
     require_apart([Split(test=np.array([4, 5]), **as_rows(rows))], images)
     rows[part].append(1)
-    with pytest.raises(UserError, match="4.png is tested and .*1.png, which is the same image"):
+    with pytest.raises(UserError, match=r"4\.png is tested and .*1\.png, which is the same image"):
         require_apart([Split(test=np.array([4, 5]), **as_rows(rows))], images)
 
 
