@@ -32,14 +32,6 @@ from gad_bench.report.frame import wide_frame
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 STAMP = "%Y-%m-%d/%H-%M-%S-%f"  # as conf/config.yaml names the folders of runs
 SHOWN = ("auroc", "auroc_ci_low", "auroc_ci_high", "images_train", "images_test", "seconds_fit")
-    "auroc",
-    "auroc_ci_low",
-    "auroc_ci_high",
-    "aupr",
-    "images_train",
-    "images_test",
-    "seconds_fit",
-)
 FIGURE = "contact_sheet.png"
 LONGEST = 10_000
 """Characters of what is printed that are kept, to tell of an error."""
