@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gad_bench.evaluation import Definitions, Scores, Threshold, evaluate
+from gad_bench.figures.block_panels import draw_block_panels
 from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
@@ -36,6 +37,7 @@ class RunFigures:
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
         calibrating: as for `working_points`.
+        prefix: of the files' names.
     """
 
     output: Path
@@ -50,6 +52,7 @@ class RunFigures:
     folds: Sequence[Scores]
     tested: Sequence[NDArray[np.intp]]
     calibrating: Sequence[Scores]
+    prefix: str
 
     def draw(self) -> None:
         """Draw them."""
@@ -60,6 +63,14 @@ class RunFigures:
         draw_calibration(
             self.output, self.threshold, self.folds, self.tested, self.name, self.calibrating
         )
+        add_prefix(self.output, self.prefix)
+
+
+def add_prefix(output: Path, prefix: str) -> None:
+    """Let the names of all figures in a folder begin with a prefix."""
+    for figure in output.glob("*.png"):
+        if not figure.name.startswith(prefix):
+            figure.rename(figure.with_name(prefix + figure.name))
 
 
 def draw_figures(
@@ -70,9 +81,9 @@ def draw_figures(
     name: str,
     images: str = "test images",
 ) -> None:
-    """Draw histogram.png and contact_sheet.png; and, where there are both, curves.png, blocks.png.
+    """Draw histogram.png and contact_sheet.png; of good and anomalous images more.
 
-    Both means good and anomalous images.
+    Where there are both: curves.png, blocks.png and, of more blocks than one, block_curves.png.
 
     Args:
         output: the folder.
@@ -94,6 +105,9 @@ def draw_figures(
             if scores.blocks:
                 blocks = draw_blocks(metrics, list(scores.blocks))
                 save_figure(blocks, output / "blocks.png", name)
+            if len(scores.blocks) > 1:
+                panels = draw_block_panels(scores, metrics)
+                save_figure(panels, output / "block_curves.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
 

@@ -35,7 +35,7 @@ from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
-from gad_bench.steps.parts import Parts
+from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
 
 log = logging.getLogger(__name__)
@@ -209,11 +209,23 @@ class Results:
         write_scores(output, self.config, tables, points.scores)
         return metrics
 
-    def figures(self, output: Path, metrics: Mapping[str, Any]) -> Draw | None:
-        """Return what draws the figures that every run has, if they are wanted.
+    def draw_evidence(self, output: Path) -> None:
+        """Draw what takes features or maps, where it is wanted: embedding, heat maps, explanation.
 
-        Those of several folds show the images' mean scores, and without test images the good images
-        held out.
+        The files' names say where labels were learned from.
+        """
+        if not self.config.figures:
+            return
+        from gad_bench.figures.run_figures import add_prefix
+
+        self._draw_evidence(output)
+        add_prefix(output, self._prefix)
+
+    def figures(self, output: Path, metrics: Mapping[str, Any]) -> Draw | None:
+        """Return what draws the other figures, if they are wanted.
+
+        Those of several folds show the images' mean scores. Without test images they show the good
+        images held out.
 
         Args:
             output: the folder.
@@ -242,24 +254,30 @@ class Results:
             folds=self.scores,
             tested=self._tested,
             calibrating=self.calibrating,
+            prefix=self._prefix,
         ).draw
 
-    def draw_evidence(self, output: Path) -> None:
-        """Draw heat maps and explanations, where they are wanted: they take maps and features."""
-        scores, rows = self._shown
-        if not self.config.figures or scores.lacking:
+    def _draw_evidence(self, output: Path) -> None:
+        (scores, rows), stored = self._shown, self.evidence.stored
+        if isinstance(stored, StoredFeatures):
+            self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
+        if scores.lacking:
             return
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, scores, found, self.name)
-        stored, tested = self.evidence.stored, self.catalog.iloc[rows]
         if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
-            blocks, fitted = stored.blocks, self.model.blocks
+            tested, blocks, fitted = self.catalog.iloc[rows], stored.blocks, self.model.blocks
             self.parts.explanation.draw(
                 output, tested, blocks, rows, scores, fitted, name=self.name
             )
+
+    @property
+    def _prefix(self) -> str:
+        """What the names of the figures begin with."""
+        return f"{SUPERVISED}_" if self.parts.supervised else ""
 
     @cached_property
     def _shown(self) -> tuple[Scores, Rows]:
@@ -277,6 +295,7 @@ class Results:
             **_speed(self.evidence.stored.images_per_second),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.evidence.cache_hit,
+            **({SUPERVISED: True} if self.parts.supervised else {}),
         }
 
 

@@ -26,7 +26,10 @@ SWEEP = [
     "backbone.input_size=64",
     "hydra.sweep.dir=swept",
 ]
-FIGURES = ["blocks.png", "calibration.png", "contact_sheet.png", "curves.png", "histogram.png"]
+FIGURES = [
+    *("block_curves.png", "blocks.png", "calibration.png"),
+    *("contact_sheet.png", "curves.png", "histogram.png"),
+]
 
 
 def runs_in(folder: Path) -> list[Any]:
