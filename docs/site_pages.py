@@ -73,8 +73,8 @@ def _configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "`KEY=VALUE` sets a value, `GROUP=CHOICE` takes a choice, and `GROUP.KEY=VALUE` sets one of "
-        "a choice's own keys. `python -m gad_bench --help GROUP=CHOICE` tells the same. `${...}` "
+        "`KEY=VALUE` sets a value, `GROUP=CHOICE` takes a choice, and `GROUP.KEY=VALUE` sets one "
+        "of a choice's own keys. `python -m gad_bench --help GROUP=CHOICE` tells the same. `${...}` "
         "takes another key's value.",
         "",
         "## Values",
