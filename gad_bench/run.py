@@ -39,7 +39,12 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
     splits = split_catalog(
-        catalog, parts.fold, config.contamination, config.seed, config.largest_contamination
+        catalog,
+        parts.fold,
+        config.contamination,
+        config.seed,
+        config.largest_contamination,
+        config.shots,
     )
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)

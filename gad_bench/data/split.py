@@ -1,8 +1,8 @@
-"""Which images are fitted, held out and scored: folds and contamination."""
+"""Which images are fitted, held out and scored: folds, shots and contamination."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -153,14 +153,19 @@ def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
 
 
 def split_catalog(
-    catalog: pd.DataFrame, fold: Fold, share: float, seed: int, largest: float | None = None
+    catalog: pd.DataFrame,
+    fold: Fold,
+    share: float,
+    seed: int,
+    largest: float | None = None,
+    shots: int | None = None,
 ) -> list[Split]:
-    """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
+    """Split a catalog's rows by each fold of a run; choose among the fitted ones; contaminate them.
 
     The data set's own validation images are held out in every fold.
 
     Raises:
-        UserError: the fold or the contamination asks for more images than there are.
+        UserError: the fold, the shots or the contamination ask for more images than there are.
     """
     train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
     labels = catalog["label"].to_numpy()
@@ -168,7 +173,31 @@ def split_catalog(
         Split(train[fitted], np.concatenate([train[held_out], validation]), test)
         for fitted, held_out in fold.splits(len(train))
     ]
-    return [contaminate(split, labels, share, seed, largest) for split in splits]
+    chosen = [choose(split, shots, seed) for split in splits]
+    return [contaminate(split, labels, share, seed, largest) for split in chosen]
+
+
+def choose(split: Split, shots: int | None, seed: int) -> Split:
+    """Fit so many of the fitted images and do without the others, which are not held out either.
+
+    Nested: with the same seed, fewer images are among more.
+
+    Args:
+        split: of the catalog's rows.
+        shots: the number of images; None for all.
+        seed: of the choice.
+
+    Raises:
+        UserError: there are fewer images.
+    """
+    if shots is None:
+        return split
+    if shots > len(split.train):
+        raise UserError(
+            f"shots={shots}: there are only {len(split.train)} images to fit; shots=null fits all"
+        )
+    chosen = np.random.default_rng(seed).permutation(split.train)[:shots]
+    return replace(split, train=np.sort(chosen))
 
 
 def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Split]:
