@@ -128,6 +128,7 @@ NEUTRAL_CHOICES = [
     "combination=maximum",
     "covariance=diagonal",
     "detector=knn",
+    "embedding=tsne",
     "explanation=components",
     "extraction=ray",
     "fold=full",
