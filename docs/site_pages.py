@@ -74,8 +74,8 @@ def _configuration() -> str:
         "# Configuration",
         "",
         "`KEY=VALUE` sets a value, `GROUP=CHOICE` takes a choice, and `GROUP.KEY=VALUE` sets one "
-        "of a choice's own keys. `python -m gad_bench --help GROUP=CHOICE` tells the same. `${...}` "
-        "takes another key's value.",
+        "of a choice's own keys; `${...}` takes another key's value.",
+        "`python -m gad_bench --help GROUP=CHOICE` tells the same.",
         "",
         "## Values",
         "",
