@@ -12,10 +12,9 @@ from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
-from gad_bench.deploy.save import Fitted, check_savable, save_detector
-from gad_bench.deploy.serving import served_model
+from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
-from gad_bench.steps.cross_fitting import cross_fit
+from gad_bench.steps.cross_fitting import CrossFits, cross_fit
 from gad_bench.steps.ending import End, end_here
 from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
@@ -59,7 +58,10 @@ def run(
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
-    check_savable(config, parts.detector, splits, key)
+    if config.save is not None:
+        from gad_bench.deploy.save import check_savable
+
+        check_savable(config, parts.detector, splits, key)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -100,10 +102,8 @@ def run(
         watch.lap("metrics")
         results.draw_evidence(output)
         watch.lap("figures")
-        if config.save:
-            fitted = Fitted(model, outcomes[0].scores, fits, localised)
-            folder = save_detector(config, parts, source, fitted, description.tags)
-            tracked.log_model(served_model(folder))
+        if config.save is not None:
+            _save(results, fits, source, tracked, description.tags)
             watch.lap("record")
         draw = results.figures(output, metrics)
         end(recording, draw, partial(_record, tracked, metrics, results.images, output, watch))
@@ -113,6 +113,22 @@ def run(
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
     return float(metrics.get("auroc", "nan"))
+
+
+def _save(
+    results: Results,
+    fits: CrossFits,
+    source: FeatureSource,
+    tracked: TrackedRun,
+    tags: Mapping[str, str],
+) -> None:
+    """Save the detector, and record it as a model that can be served."""
+    from gad_bench.deploy.save import Fitted, save_detector
+    from gad_bench.deploy.serving import served_model
+
+    fitted = Fitted(results.model, results.scores[0], fits, results.localised)
+    folder = save_detector(results.config, results.parts, source, fitted, tags)
+    tracked.log_model(served_model(folder))
 
 
 def _record(
