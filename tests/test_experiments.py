@@ -33,7 +33,11 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
         "seed": ["0", "1", "2"],
     },
     "estimators": {
-        "covariance": sorted(path.stem for path in (config_folder() / "covariance").iterdir())
+        "covariance": sorted(
+            path.stem
+            for path in (config_folder() / "covariance").iterdir()
+            if path.stem not in ("graphical_lasso", "factor_analysis")
+        )
     },
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from gad_bench.base.files import sha256_of
 
 CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
+MISSED = "missed.csv"  # the anomalous images that the run's threshold passes
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end

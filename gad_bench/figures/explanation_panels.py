@@ -59,8 +59,10 @@ def draw_ranks(table: pd.DataFrame) -> Figure:
 
 def draw_cases(cases: Sequence[Case]) -> Figure:
     """Draw each image with its blocks' scores and the components of the block that stands out."""
-    figure = _figure((10.5, 1.9 * len(cases) + 0.4))
-    grid = figure.subplots(len(cases), 3, squeeze=False, width_ratios=[1, 1.6, 2.6])
+    known = any(case.squared is not None for case in cases)
+    figure = _figure((10.5 if known else 5.5, 1.9 * len(cases) + 0.4))
+    widths = [1, 1.6, 2.6 if known else 0.01]
+    grid = figure.subplots(len(cases), 3, squeeze=False, width_ratios=widths)
     for (image, blocks, components), case in zip(grid, cases, strict=True):
         colour = ANOMALOUS if case.anomalous else GOOD
         image.imshow(case.picture)
@@ -70,8 +72,9 @@ def draw_cases(cases: Sequence[Case]) -> Figure:
         blocks.axhline(0, color=INK, linewidth=0.8)
         blocks.set_title("blocks: score above the good images' median", fontsize=8)
         _components(components, case, colour)
-    names = grid[0, 2].get_legend_handles_labels()
-    figure.legend(*names, loc="outside upper right", ncols=2, fontsize=8)
+    if known:
+        names = grid[0, 2].get_legend_handles_labels()
+        figure.legend(*names, loc="outside upper right", ncols=2, fontsize=8)
     for axes in grid[-1, 1:]:
         axes.set_xlabel("block" if axes is grid[-1, 1] else "rank, by falling variance", fontsize=8)
     return figure
