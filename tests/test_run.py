@@ -188,9 +188,11 @@ def test_a_run_leaves_its_files(program: Program) -> None:
 
 def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     outcome = program(*DEMO)
-    found, rates, time, features, files, viewer = outcome.output.splitlines()[-6:]
+    found, price, rates, missed, time, features, files, viewer = outcome.output.splitlines()[-8:]
     assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
+    assert price.startswith("false alarms on this test set: ")
     assert rates.startswith("threshold for 20 % false alarms: ")
+    assert missed.endswith("(missed.csv)")
     assert re.findall(r"(?:: |, )([a-z ]+) \d+\.\d s", time) == STAGES
     assert "features" in features
     assert str(outcome.runs[-1]) in files
