@@ -39,6 +39,7 @@ COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
 OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
+OF_THE_RUN = ("category", "fold")
 GROUPS = (
     *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
     *("reduction", "covariance", "detector", "combination", COMPUTATION),
@@ -108,6 +109,29 @@ def long_frame(runs: Iterable[Run]) -> pd.DataFrame:
     ]
     measured = pd.DataFrame(values, columns=["run", *MEASURE, "value"])
     return table.merge(measured, on="run", how="left").fillna(dict.fromkeys(MEASURE, ""))
+
+
+def wide_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return runs as a table for people: a row a run, its keys and then its metrics as columns.
+
+    The keys are the data set, category and fold, and those by which the runs differ.
+    """
+    listed = list(runs)
+    varied = varying(one_row_each(long_frame(listed)))
+    names = dict.fromkeys(("dataset", *OF_THE_RUN, *varied))
+    keys = pd.DataFrame([{name: run.keys.get(name, "") for name in names} for run in listed])
+    facts = pd.DataFrame([(run.status.value, run.reason, run.place) for run in listed])
+    facts.columns = pd.Index(("status", "reason", "place"))
+    metrics = pd.DataFrame([dict(run.metrics) for run in listed], index=facts.index)
+    return pd.concat([keys.apply(_as_numbers), facts, metrics], axis=1)
+
+
+def _as_numbers(texts: pd.Series) -> pd.Series:
+    """Return a column as numbers where all of its texts are."""
+    try:
+        return pd.to_numeric(texts)
+    except ValueError:
+        return texts
 
 
 def one_row_each(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,12 +22,12 @@ from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
-from gad_bench.data.split import Fold, Split
+from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
-from gad_bench.steps.parts import Parts
+from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 
 PACKAGES = (
@@ -90,10 +90,11 @@ def run_name(tags: Mapping[str, str]) -> str:
     ]
     values = [f"{key}={value}" for key, value in tags.items() if "." in key or key in VALUES]
     model = [tags[method], tags["backbone"], *further, *values]
-    return " · ".join([*model, tags["category"], f"fold {tags['fold']}"])
+    fold = f"fold {tags['fold']}" if "folds" not in tags else f"{tags['folds']} fold {tags['fold']}"
+    return " · ".join([*model, tags["category"], fold])
 
 
-def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
+def run_tags(config: DictConfig, parts: Parts) -> dict[str, str]:
     """Return the tags by which runs are compared: every group's choice, and each changed value."""
     choices = HydraConfig.get().runtime.choices
     groups = [str(group) for group in choices if "/" not in group and group != "tracking"]
@@ -102,7 +103,11 @@ def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
     if tags["backbone"] == "timm":
         tags["backbone"] = str(config.backbone.name)
         changed.pop("backbone.name")
-    return {**tags, **changed, "category": config.category, "fold": fold.label}
+    if isinstance(parts.fold, LabelledFold):
+        tags["folds"] = tags["fold"]
+    if parts.supervised:
+        tags[SUPERVISED] = "true"
+    return {**tags, **changed, "category": config.category, "fold": parts.fold.label}
 
 
 def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:

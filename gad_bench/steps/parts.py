@@ -13,7 +13,14 @@ from gad_bench.base.process import quick_imports
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
-from gad_bench.data.split import Fold, Split, cross_fits
+from gad_bench.data.split import (
+    Fold,
+    LabelledFold,
+    Split,
+    cross_fits,
+    split_catalog,
+    split_labelled,
+)
 from gad_bench.evaluation import Definitions, Threshold
 from gad_bench.evaluation.conformal import allowed
 from gad_bench.evaluation.thresholds import CONFORMAL
@@ -23,10 +30,12 @@ from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.explanation import Explanation, NoExplanation
-from gad_bench.gaussian import Combination, Detector
+from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
+
+SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +48,9 @@ class Parts:
     runtime: Runtime
     extraction: Extraction
     maps: MapStorage
-    fold: Fold
+    fold: Fold | LabelledFold
     augmentation: Augmentation
-    detector: Detector | PatchDetector
+    detector: Detector | PatchDetector | SupervisedDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
@@ -59,6 +68,23 @@ class Parts:
         with quick_imports():
             return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
+    @property
+    def supervised(self) -> bool:
+        """Whether the detector learns from labels, of anomalous images too."""
+        return isinstance(self.detector, SupervisedDetector)
+
+    def splits(self, config: DictConfig, catalog: pd.DataFrame) -> list[Split]:
+        """Split a catalog's rows by each fold of a run.
+
+        Raises:
+            UserError: the fold does not go with the detector, or asks for more images than there
+                are.
+        """
+        if self.supervised:
+            return split_labelled(catalog, self.fold, config.contamination)
+        shares = config.contamination, config.seed, config.largest_contamination
+        return split_catalog(catalog, self.fold, *shares)
+
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
 
@@ -66,6 +92,8 @@ class Parts:
         they promise is exact.
         """
         threshold, own = self.threshold, len(splits[0].validation)
+        if isinstance(self.fold, LabelledFold):
+            return []
         if CONFORMAL not in threshold.methods or allowed(threshold.fpr, own):
             return []
         return cross_fits(splits[0], catalog["label"].to_numpy(), self.fold)
@@ -81,6 +109,11 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        if self.supervised and not isinstance(self.localisation, NoLocalisation):
+            raise UserError(
+                "localisation= is fitted on good images alone, and this detector on anomalous ones "
+                "too: use localisation=none"
+            )
         single = {
             "localisation": (NoLocalisation, "; detector=patch_gaussian maps those of all folds"),
             "explanation": (NoExplanation, ""),

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 KEY = "key"  # the tag that holds the key of a run's results
 DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
-PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&](password|passwd|pwd)=", re.IGNORECASE)
+PASSWORD = re.compile(
+    r"(://[^/\s:]*:)[^/\s]+(?=@)|([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,11 @@ class Tracker(Protocol):
 
     def close_sweep(self, sweep: str, summary: SweepSummary) -> None:
         """Record what became of a sweep's jobs."""
+
+
+def without_password(text: str) -> str:
+    """Return a text with the passwords of the addresses that it names blotted out."""
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def refuse_password(text: str) -> None:
