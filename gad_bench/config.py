@@ -87,6 +87,7 @@ class Config:
     combination: Any
     localisation: Any
     explanation: Any
+    embedding: Any
     threshold: Any
     metrics: Any
     runtime: Any

@@ -39,6 +39,7 @@ FILES = {
     "curves.png",
     "histogram.png",
     "blocks.png",
+    "block_curves.png",
     "contact_sheet.png",
     "calibration.png",
 }

@@ -33,7 +33,8 @@ SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in per
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
-    *("tracking", "experiment", "variant", "hydra", "save", "explanation", "extraction"),
+    *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
+    "extraction",
 )
 COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number

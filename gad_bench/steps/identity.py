@@ -24,6 +24,7 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
@@ -50,7 +51,10 @@ PLAIN = (
     "combination",
     "augmentation",
 )  # groups whose choices say themselves what is meant
-BESIDE = ("dataset", "fold", "explanation", "extraction", "tracking", "experiment", "variant")
+BESIDE = (
+    *("dataset", "fold", "explanation", "embedding", "extraction", "tracking"),
+    *("experiment", "variant"),
+)
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
 VALUES = ("contamination", "seed")  # of the top level, that change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
@@ -69,13 +73,16 @@ def describe(
 
 
 def files_left(config: DictConfig) -> str:
-    """Return the kinds of files that a run leaves: results, figures, and by which explanation."""
+    """Return the kinds of files that a run leaves: results, figures, and by which choices."""
     if not config.figures:
         return "results"
-    explanation = OmegaConf.to_container(config.explanation, resolve=True)
-    is_none = explanation == {TARGET: f"{NoExplanation.__module__}.{NoExplanation.__qualname__}"}
-    further = "" if is_none else f" explanation:{json_digest(explanation)[:12]}"
-    return f"results figures{further}"
+    further = [
+        f"{group}:{json_digest(chosen)[:12]}"
+        for group, none in (("explanation", NoExplanation), ("embedding", NoEmbedding))
+        if (chosen := OmegaConf.to_container(config[group], resolve=True))
+        != {TARGET: f"{none.__module__}.{none.__qualname__}"}
+    ]
+    return " ".join(["results", "figures", *further])
 
 
 def run_name(tags: Mapping[str, str]) -> str:

@@ -29,6 +29,7 @@ from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import Embedding, NoEmbedding
 from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
@@ -54,6 +55,7 @@ class Parts:
     combination: Combination
     localisation: Localisation
     explanation: Explanation
+    embedding: Embedding
     threshold: Threshold
     metrics: Definitions
     tracking: Tracker
@@ -109,6 +111,7 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        self.embedding.require(self.blocks.of(self.backbone.block_count()))
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
@@ -152,6 +155,7 @@ class Parts:
             "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
             "localisation": (NoLocalisation, "it gives heat maps itself"),
             "explanation": (NoExplanation, "its scores come from no single block"),
+            "embedding": (NoEmbedding, "it has maps of images, not vectors"),
         }
         for group, (none, reason) in useless.items():
             if not isinstance(getattr(self, group), none):

@@ -299,6 +299,9 @@ class Results:
     def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_calibration, draw_figures
 
+        stored = self.evidence.stored
+        if isinstance(stored, StoredFeatures):
+            self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
         shown, rows = average_folds(self.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
@@ -317,7 +320,6 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        stored = self.evidence.stored
         if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
             blocks, fitted = stored.blocks, self.model.blocks
             self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)

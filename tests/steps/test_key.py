@@ -127,6 +127,7 @@ NEUTRAL_CHOICES = [
     "combination=maximum",
     "covariance=diagonal",
     "detector=knn",
+    "embedding=tsne",
     "explanation=components",
     "extraction=ray",
     "fold=full",
