@@ -52,7 +52,7 @@ PLAIN = (
 )  # groups whose choices say themselves what is meant
 BESIDE = ("dataset", "fold", "explanation", "extraction", "tracking", "experiment", "variant")
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("contamination", "largest_contamination", "seed")  # top-level, change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 

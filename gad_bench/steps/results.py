@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from gad_bench.evaluation import (
     working_points,
 )
 from gad_bench.evaluation.scores import DETECTED
+from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
@@ -263,7 +265,7 @@ class Results:
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
-        points = working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
+        points = self._points
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
@@ -299,13 +301,15 @@ class Results:
     def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_calibration, draw_figures
 
-        shown, rows = average_folds(self.scores, self._tested)
+        shown, rows = average_folds(self._points.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
             return
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
-            metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
+            metrics = self._points.metrics | evaluate(
+                shown, seed=self.config.seed, definitions=self.parts.metrics
+            )
         draw_figures(output, tested, shown, metrics, self.name)
         draw_calibration(
             output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
@@ -329,6 +333,10 @@ class Results:
             scores, rows = held_out
             tested = self.catalog.iloc[rows]
             draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+
+    @cached_property
+    def _points(self) -> WorkingPoints:
+        return working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
 
     @property
     def _tested(self) -> list[Rows]:
