@@ -136,6 +136,11 @@ class StoredMaps:
         """Channels, height and width."""
         return self.take(np.arange(1)).shape[1:]
 
+    @property
+    def images_per_second(self) -> float | None:
+        """What their extraction came to, whoever did it; None where nobody knows."""
+        return _read_speed(self.folder)
+
     def take(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the maps [rows, C, H, W] of rising rows.
 

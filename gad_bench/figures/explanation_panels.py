@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gad_bench.figures.names import as_text
@@ -94,6 +95,7 @@ def _ranks(axes: Axes, part: pd.DataFrame) -> None:
     beyond = part[part["directions"] > 1]
     axes.plot(beyond["rank"], 100 * beyond["alone"], "D", color=INK, markersize=4, label=BEYOND)
     axes.axhline(50, color=INK, linewidth=0.6, linestyle=":")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -8,12 +8,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
@@ -30,9 +31,11 @@ from gad_bench.evaluation import (
     working_points,
 )
 from gad_bench.evaluation.scores import DETECTED
+from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
+from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
@@ -44,9 +47,7 @@ NAMED = 5  # missed images, in the last words
 log = logging.getLogger(__name__)
 
 
-def scores_table(
-    tested: pd.DataFrame, scores: Scores, maxima: ArrayLike | None = None
-) -> pd.DataFrame:
+def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None) -> pd.DataFrame:
     """Return a row per test image: path, label, defect, a column per block, score and p_value.
 
     Args:
@@ -194,9 +195,9 @@ def point_the_way(
 
 def _announce_price(metrics: Mapping[str, Any]) -> None:
     """Tell how many good images are flagged where nearly all anomalous ones are found."""
-    price = {percent: metrics.get(f"fpr_at_tpr_{percent}") for percent in DETECTED}
-    if None not in price.values():
-        told = (f"{100 * rate:.1f} % to find {percent} %" for percent, rate in price.items())
+    price = {percent: f"fpr_at_tpr_{percent}" for percent in DETECTED}
+    if metrics.keys() >= set(price.values()):
+        told = (f"{100 * metrics[key]:.1f} % to find {percent} %" for percent, key in price.items())
         log.info("false alarms on this test set: %s of the defects", ", ".join(told))
 
 
@@ -217,8 +218,8 @@ RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
 
 def _announce_missed(file: Path) -> None:
     """Name the first of the anomalous images that are not flagged."""
-    missed = pd.read_csv(file)["path"] if file.exists() else []
-    if len(missed):
+    missed = list(pd.read_csv(file)["path"]) if file.exists() else []
+    if missed:
         named = ", ".join("/".join(Path(path).parts[-2:]) for path in missed[:NAMED])
         more = f" and {len(missed) - NAMED} more" if len(missed) > NAMED else ""
         log.info("anomalous images not flagged: %s%s (%s)", named, more, file.name)
@@ -263,7 +264,7 @@ class Results:
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
-        points = working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
+        points = self._points
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
@@ -302,13 +303,15 @@ class Results:
         stored = self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
-        shown, rows = average_folds(self.scores, self._tested)
+        shown, rows = average_folds(self._points.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
             return
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
-            metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
+            metrics = self._points.metrics | evaluate(
+                shown, seed=self.config.seed, definitions=self.parts.metrics
+            )
         draw_figures(output, tested, shown, metrics, self.name)
         draw_calibration(
             output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
@@ -331,6 +334,10 @@ class Results:
             scores, rows = held_out
             tested = self.catalog.iloc[rows]
             draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+
+    @cached_property
+    def _points(self) -> WorkingPoints:
+        return working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
 
     @property
     def _tested(self) -> list[Rows]:

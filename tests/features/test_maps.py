@@ -113,6 +113,8 @@ def test_the_second_time_nothing_is_read(
     assert not first.cache_hit
     assert again.cache_hit
     assert again.seconds_extract == 0
+    assert again.images_per_second == first.images_per_second
+    assert again.images_per_second == pytest.approx(len(paths) / first.seconds_extract)
     assert again.images_digest == source.features(paths).images_digest
 
 
