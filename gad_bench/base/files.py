@@ -78,6 +78,16 @@ def open_regular(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
+def read_regular(path: Path) -> bytes:
+    """Return a file's content; see `open_regular`.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Name the path in an error that names nothing, or a temporary file that nobody knows."""

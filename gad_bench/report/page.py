@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment
 
-from gad_bench.base.files import open_regular, whole_file, write_text
+from gad_bench.base.files import read_regular, whole_file, write_text
 from gad_bench.report import comparison, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
@@ -76,8 +76,7 @@ def write_report(report: Report, folder: Path) -> Path:
 def _listed(folder: Path) -> set[str]:
     """Return the names of the files that an earlier report wrote to a folder."""
     try:
-        with open_regular(folder / LIST) as file:
-            names = file.read().decode().splitlines()
+        names = read_regular(folder / LIST).decode().splitlines()
     except (OSError, UnicodeError):
         return set()
     return {name for name in names if Path(name).suffix in SUFFIXES and Path(name).name == name}
