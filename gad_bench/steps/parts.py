@@ -83,9 +83,9 @@ class Parts:
                 are.
         """
         if self.supervised:
-            return split_labelled(catalog, self.fold, config.contamination)
+            return split_labelled(catalog, self.fold, config.contamination, config.shots)
         shares = config.contamination, config.seed, config.largest_contamination
-        return split_catalog(catalog, self.fold, *shares)
+        return split_catalog(catalog, self.fold, *shares, config.shots)
 
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
