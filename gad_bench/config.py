@@ -73,6 +73,7 @@ class Config:
     keep_images: bool
     figures: bool
     resume: bool
+    objective: str
     save: str | None
     computation: Computation
     backbone: Any
@@ -98,7 +99,7 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema, the resolvers and our presets of launchers and sweepers known to Hydra."""
+    """Make the schema, the resolvers and the presets of launchers and sweepers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
@@ -222,7 +223,7 @@ def _classes_of_conf() -> frozenset[str]:
 
 
 def _prefer_presets() -> None:
-    """Let conf/hydra/'s launchers and sweepers stand for the plugins' own of the same names.
+    """Let conf/hydra/ stand for the plugins' own configs of the same names.
 
     Hydra 1.3 would merge the two and warn that a later one will not (automatic schema matching).
     """

@@ -31,7 +31,7 @@ from gad_bench.tracking import DatasetInput, TrackedRun
 
 def run(
     config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch, end: End = end_here
-) -> float:
+) -> Mapping[str, Any]:
     """Carry out one run and leave its files in the output folder.
 
     Args:
@@ -42,7 +42,7 @@ def run(
         end: draws and records, perhaps after this has returned.
 
     Returns:
-        The AUROC of the combined score, NaN where the test set lacks good or anomalous images.
+        The metrics by name.
 
     Raises:
         UserError: the config asks for something impossible.
@@ -112,7 +112,7 @@ def run(
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
-    return float(metrics.get("auroc", "nan"))
+    return metrics
 
 
 def _save(

@@ -39,7 +39,9 @@ from gad_bench.steps.results import (
     announce,
     point_the_way,
     scored_images,
+    scores_table,
     write_metrics,
+    write_missed,
     write_scores,
 )
 from gad_bench.steps.scoring import parted_scores, score
@@ -117,7 +119,10 @@ def evaluate_detector(
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule),
         }
-        write_scores(output, config, [catalog], [scores])
+        flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
+        if flagged is not None and (scores.labels == 1).any():
+            write_missed(output, scores_table(catalog, scores), flagged)
+        write_scores(output, config, [catalog], [scores], localised)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gad_bench.evaluation import Definitions, Scores, Threshold, evaluate
+from gad_bench.evaluation import Scores, Threshold
 from gad_bench.figures.block_panels import draw_block_panels
 from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
@@ -30,9 +30,7 @@ class RunFigures:
         images: what is shown.
         catalog: its rows of the catalog.
         scores: its scores, of several folds the means.
-        metrics: of them; None: they have still to be measured.
-        seed: of those.
-        definitions: of those.
+        metrics: theirs, and of the threshold where there is one.
         threshold: the wanted rate, and the methods that promise it.
         folds: the folds' scores.
         tested: of each fold's scores the images, in rising order.
@@ -45,9 +43,7 @@ class RunFigures:
     images: str
     catalog: pd.DataFrame
     scores: Scores
-    metrics: Mapping[str, Any] | None
-    seed: int
-    definitions: Definitions
+    metrics: Mapping[str, Any]
     threshold: Threshold
     folds: Sequence[Scores]
     tested: Sequence[NDArray[np.intp]]
@@ -56,10 +52,7 @@ class RunFigures:
 
     def draw(self) -> None:
         """Draw them."""
-        metrics = self.metrics or evaluate(
-            self.scores, seed=self.seed, definitions=self.definitions
-        )
-        draw_figures(self.output, self.catalog, self.scores, metrics, self.name, self.images)
+        draw_figures(self.output, self.catalog, self.scores, self.metrics, self.name, self.images)
         draw_calibration(
             self.output, self.threshold, self.folds, self.tested, self.name, self.calibrating
         )
@@ -95,7 +88,7 @@ def draw_figures(
     """
 
     def draw_sheet() -> None:
-        shown = extremes(tested, scores, metrics.get("threshold_conformal"))
+        shown = extremes(tested, scores, _flagged(scores, metrics))
         save_picture(draw_contact_sheet(shown), output / "contact_sheet.png", name)
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
@@ -110,6 +103,14 @@ def draw_figures(
                 save_figure(panels, output / "block_curves.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
+
+
+def _flagged(scores: Scores, metrics: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """Return which images are called anomalous, None where nothing decides."""
+    if scores.p_values is not None and "fpr_used" in metrics:
+        return np.asarray(scores.p_values <= metrics["fpr_used"])
+    threshold = metrics.get("threshold_conformal")
+    return None if threshold is None else np.asarray(scores.combined > threshold)
 
 
 def draw_calibration(

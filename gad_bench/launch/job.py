@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench import config as configuration
+from gad_bench.base.choices import near
 from gad_bench.base.command import (
     DONE,
     FAILED,
@@ -42,6 +43,7 @@ from gad_bench.steps.ending import end_here
 
 log = logging.getLogger(__name__)
 
+DEFAULT_OBJECTIVE = "auroc"
 OWN_FOLDER = "the run's own folder, which hydra.run.dir=PATH or hydra.sweep.dir=PATH names"
 
 
@@ -61,7 +63,7 @@ def launch() -> int:
 
 
 def job(config: DictConfig) -> float:
-    """Run one job; its AUROC is what an optimiser would maximise."""
+    """Run one job, and return what an optimiser maximises."""
     settings = HydraConfig.get()
     end_if_interrupted()
     watch, sweep = SINCE_START if settings.mode == RunMode.RUN else Stopwatch(), current_sweep()
@@ -76,7 +78,8 @@ def job(config: DictConfig) -> float:
     try:
         _settle_category(config, settings.overrides.task, output)
         end = sweep.endings.of(failed) if sweep else end_here
-        auroc = run(config, output, sweep_name(), watch, end)
+        metrics = run(config, output, sweep_name(), watch, end)
+        value = objective(metrics, config.objective)
     except Exception as error:
         end_if_interrupted()  # a library made an error of it
         failed(error)
@@ -87,7 +90,19 @@ def job(config: DictConfig) -> float:
         if sweep:
             sweep.watch.add(watch)
     end_if_interrupted()
-    return auroc
+    return value
+
+
+def objective(metrics: Mapping[str, Any], name: str) -> float:
+    """Return the metric that an optimiser maximises; NaN where the images give no AUROC.
+
+    Raises:
+        UserError: the run has no such metric.
+    """
+    if name not in metrics and name != DEFAULT_OBJECTIVE:
+        close = ", ".join(near(name, list(metrics)) or metrics)
+        raise UserError(f"objective={name} is no metric of this run: choose from {close}")
+    return float(metrics.get(name, "nan"))
 
 
 def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path) -> None:
@@ -152,14 +167,14 @@ def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None
 
 def _end_sweep(sweep: Sweep, status: int) -> int:
     """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
-    sweep.endings.close()
-    if sweep.watch.seconds:  # jobs ran in this process
-        sweep.watch.lap("figures")
+    sweep.finish_own()
     survey = sweep.survey()
     lost = survey.never_started
     kinds = [*survey.counts.items(), *([("never started", lost)] if lost else [])]
     told = ", ".join(f"{count} {state}" for state, count in kinds)
     print(f"{survey.asked} jobs in {sweep.folder}: {told or 'none'}")
+    if sweep.choosing:
+        print(sweep.choosing)
     failures = [read_failure(folder) | {"folder": folder} for folder in survey.folders("failed")]
     _print_failures(failures)
     cut_off = survey.folders("unfinished")
