@@ -75,6 +75,7 @@ class Config:
     save: str | None
     computation: Computation
     backbone: Any
+    input: Any
     blocks: Any
     dataset: Any
     fold: Any

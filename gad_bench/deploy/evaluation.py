@@ -41,7 +41,7 @@ from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
 
 FITTED = (
-    *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
+    *("backbone", "input", "blocks", "runtime", "fold", "augmentation", "contamination"),
     *("normalisation", "reduction", "covariance", "detector", "combination", "threshold"),
     *("computation", "metrics"),
 )

@@ -17,8 +17,8 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.files import whole_file
 from gad_bench.data.folders import find_images
 from gad_bench.deploy.detector import SavedDetector
-from gad_bench.features.extraction import read_square
-from gad_bench.features.interface import Pixels
+from gad_bench.features.extraction import read_input
+from gad_bench.features.interface import Pixels, height_and_width
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,7 +120,7 @@ def check(
 
 
 def run_graph(file: Path, pixels: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Run a graph on images uint8 [images, S, S, 3]; return scores [images] and [images, blocks].
+    """Run a graph on images uint8 [images, H, W, 3]; return scores [images] and [images, blocks].
 
     ONNX by ONNX Runtime where it is installed, else by OpenVINO.
     """
@@ -141,9 +141,9 @@ def run_graph(file: Path, pixels: Pixels) -> tuple[NDArray[np.float64], NDArray[
 def _pixels(detector: SavedDetector, images: str | None) -> Pixels:
     size = detector.scorer.backbone.image_size()
     if images is None:
-        shape = (NOISE_IMAGES, size, size, 3)
+        shape = (NOISE_IMAGES, *height_and_width(size), 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return np.stack([read_square(path, size) for path in find_images(images)])
+    return np.stack([read_input(path, size) for path in find_images(images)])
 
 
 def _facts(detector: SavedDetector) -> dict[str, str]:
@@ -153,7 +153,7 @@ def _facts(detector: SavedDetector) -> dict[str, str]:
     return facts | {
         "blocks": ",".join(map(str, detector.scorer.blocks)),
         "threshold": "" if rule.threshold is None else repr(rule.threshold),
-        "input": "uint8 RGB, resized straight to the square by OpenCV's bilinear",
+        "input": "uint8 RGB, resized straight to the input by OpenCV's bilinear",
     }
 
 
@@ -161,7 +161,7 @@ def _blank(detector: SavedDetector, batch: int) -> Tensor:
     import torch
 
     size = detector.scorer.backbone.image_size()
-    return torch.zeros((batch, size, size, 3), dtype=torch.uint8)
+    return torch.zeros((batch, *height_and_width(size), 3), dtype=torch.uint8)
 
 
 @contextlib.contextmanager

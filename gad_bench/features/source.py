@@ -16,11 +16,12 @@ from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import READING, Here, read_square, show_progress
+from gad_bench.features.extraction import READING, Here, read_input, show_progress
 from gad_bench.features.interface import (
     Encoder,
     Extraction,
     Pixels,
+    Size,
     Work,
 )
 from gad_bench.features.maps import MapStorage, ObtainedMaps, Room, maps_work
@@ -237,12 +238,12 @@ class FeatureSource:
         )
 
 
-def _read(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
-    return kept.read(path, size, digest) if kept else read_square(path, size)
+def _read(path: str, size: Size, digest: str, kept: DecodedImages | None) -> Pixels:
+    return kept.read(path, size, digest) if kept else read_input(path, size)
 
 
 @lru_cache(maxsize=4)
-def _read_once(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
+def _read_once(path: str, size: Size, digest: str, kept: DecodedImages | None) -> Pixels:
     """Read an image that many passes need one after the other; nobody may change it in place."""
     pixels = _read(path, size, digest, kept)
     pixels.flags.writeable = False

@@ -16,6 +16,7 @@ from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Split
 from gad_bench.evaluation import Scores
+from gad_bench.features.interface import Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
@@ -158,7 +159,7 @@ class MapEvidence:
     catalog: pd.DataFrame
     stored: ObtainedMaps
     detector: PatchDetector
-    image_size: int
+    image_size: Size
 
     @property
     def cache_hit(self) -> bool:
