@@ -56,7 +56,7 @@ BESIDE = (
     *("experiment", "variant"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "seed")  # of the top level, that change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 

@@ -87,9 +87,9 @@ class Parts:
                 are.
         """
         if self.supervised:
-            return split_labelled(catalog, self.fold, config.contamination)
+            return split_labelled(catalog, self.fold, config.contamination, config.shots)
         shares = config.contamination, config.seed, config.largest_contamination
-        return split_catalog(catalog, self.fold, *shares)
+        return split_catalog(catalog, self.fold, *shares, config.shots)
 
     def for_images(self, catalog: pd.DataFrame) -> Parts:
         """Return the same, with the backbone that sees a category's images as `input` says.
