@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from saved import Saved
 
+from gad_bench import Detector
 from gad_bench.base.errors import UserError
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.inputs import Rectangle, Square, Tiles
@@ -197,3 +200,18 @@ def test_heat_maps_of_a_rectangle_are_smoothed_round_and_brought_to_the_images_s
     np.testing.assert_allclose(around, around.T, atol=1e-6)  # as wide as high
     np.testing.assert_allclose(maps.maxima(), [heat.max()])
     assert maps.at_size(0, 30, 50).shape == (30, 50)
+
+
+def test_a_saved_detector_sees_tiles_as_its_run_did(tmp_path: Path) -> None:
+    saved = Saved(
+        tmp_path,
+        tmp_path / "cache",
+        *("backbone.input_size=64", "backbone.octaves=2", "blocks.indices=[2]", "runtime=torch"),
+        *("input=tiles", "input.overlap=16", "input.columns=3", "detector=patch_gaussian"),
+        *("fold=full", "tracking=none"),
+    )
+    found = Detector.load(saved.folder).predict(saved.paths)
+    np.testing.assert_allclose(found.scores, saved.scores["score"], rtol=1e-6)
+    assert found.heat_maps is not None
+    assert found.heat_maps.input_size == (256, 160)  # 5 x 3 tiles, 48 pixels apart
+    assert found.heat_maps.at_size(0, 256, 256).shape == (256, 256)

@@ -44,6 +44,7 @@ BASES = {
 CHANGES: dict[str, Any] = {
     "category": "cable",
     "backbone.input_size": 128,
+    "backbone.input_width": 128,
     "backbone.orientations": 4,
     "backbone.wavelength": 5.0,
     "backbone.mean": [0.5, 0.5, 0.5],
@@ -85,6 +86,7 @@ SAME: dict[str, Any] = {
     "backbone.weights": "{same_weights}",
     "backbone.seed": 1,
     "backbone.padding": "nominal",  # a ResNet's is the same
+    "backbone.best": [1],
     "computation.padding": "nominal",
     "computation.precision": "float32",
     "computation.cutoff": 1e-7,
@@ -142,12 +144,13 @@ NEUTRAL_CHOICES = [
     "tracking=none",
 ]
 SPEAKING_GROUPS = [
-    *("augmentation", "backbone", "blocks", "computation", "dataset", "maps", "runtime")
+    *("augmentation", "backbone", "blocks", "computation", "dataset", "input", "maps", "runtime")
 ]
 NEVER_LISTED = (
     "*_target_",  # classes
     "detector.*",  # interpolated from other groups
     *("dataset.good", "dataset.validation", "dataset.test"),  # which images there are
+    *("backbone.final_norm", "backbone.pooling"),  # of transformers, in test_transformers
 )
 FIXED = {  # what a base cannot be without
     "random network": {"backbone.pretrained", "backbone.weights"},
