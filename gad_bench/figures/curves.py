@@ -67,7 +67,7 @@ def draw_histogram(
     size = (4.5 * panels, 4.1)
     figure, (combined, *others) = new_figure(panels, size=size, top=0.5, bottom=0.85)
     _histogram(combined, scores, scores.combined)
-    combined.set(xlabel="score, blocks combined", ylabel=images)
+    combined.set(xlabel="score, blocks combined" if scores.blocks else "score", ylabel=images)
     notes = _mark_threshold(combined, metrics)
     for axes in others:
         notes += _draw_best_block(axes, scores, metrics)

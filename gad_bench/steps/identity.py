@@ -29,10 +29,12 @@ from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
+from gad_bench.trained import ImageDetector
 
 PACKAGES = (
     "gad_bench",
     "kornia",
+    "lightning",
     "numpy",
     "openvino",
     "opencv-python-headless",
@@ -272,6 +274,7 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
         **dict.fromkeys(ALWAYS_USED, True),
         "timm": is_timm,
         "kornia": is_augmented,
+        "lightning": isinstance(parts.detector, ImageDetector),
         "openvino": features["runtime"].get("runtime") == "openvino",
     }
     known = versions()
