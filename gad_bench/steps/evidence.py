@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread, thread_count
+from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
-from gad_bench.data.split import Split
+from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.maps import MapRows, ObtainedMaps
@@ -85,6 +86,17 @@ class Evidence(Protocol):
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
 
+    def draw(self, output: Path, model: Any, rows: Rows, scores: Scores, name: str) -> None:  # noqa: ANN401
+        """Draw what only this kind of evidence shows of test images.
+
+        Args:
+            output: the folder.
+            model: what the last fold's `fit` returned.
+            rows: the images.
+            scores: theirs.
+            name: of the run.
+        """
+
 
 def obtain_evidence(
     config: DictConfig,
@@ -113,6 +125,11 @@ def obtain_evidence(
             lessons=lessons,
             stored=KeptNetworks(folders[-1], Recipe({}, images.digests).images_digest),
             cache_hit=all(is_finished(folder) for folder in folders),
+            smallest_defect=(
+                defect_share(parts.dataset.facts(config.category), catalog)
+                if detector.needs_smallest_defect
+                else None
+            ),
         )
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
@@ -184,6 +201,12 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
+        """Explain the scores, if that is asked for."""
+        tested, blocks = self.catalog.iloc[rows], self.stored.blocks
+        explain = self.parts.explanation.draw
+        explain(output, tested, blocks, rows, scores, model.blocks, name=name)
+
 
 @dataclass(frozen=True)
 class MapEvidence:
@@ -225,6 +248,9 @@ class MapEvidence:
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
         return measure_folds(self.catalog, splits, heat)
 
+    def draw(self, *_: object) -> None:
+        """Draw nothing beside the heat maps."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEvidence:
@@ -236,6 +262,7 @@ class ImageEvidence:
     lessons: Lessons
     stored: KeptNetworks
     cache_hit: bool
+    smallest_defect: float | None
 
     @property
     def seconds_extract(self) -> float:
@@ -254,12 +281,35 @@ class ImageEvidence:
 
     def score(self, model: Trained, split: Split) -> Outcome:
         """Score the test and validation rows."""
-        rows = np.concatenate([split.test, split.validation])
-        scores = self.detector.score(model, self.lessons.pixels[rows], self.lessons.device)
-        return Outcome(parted_scores(self.catalog, split, scores), curves=model.curves)
+        pixels = self.lessons.pixels[np.concatenate([split.test, split.validation])]
+        judged = self.detector.judge(model, pixels, self.lessons.device, self.smallest_defect)
+        scores = parted_scores(self.catalog, split, judged.scores)
+        if judged.maps is None:
+            return Outcome(scores, curves=model.curves)
+        maps = judged.maps[: len(split.test)]
+        heat = HeatMaps(grids=maps, input_size=maps.shape[1], sigma=0.0)
+        return Outcome(scores, heat, model.curves)
 
-    def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> None:
-        """Return nothing: these scores have no place."""
+    def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
+        """Measure the folds' error maps, as they are."""
+        heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
+        return measure_folds(self.catalog, splits, heat) if heat else None
+
+    def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
+        """Draw some images beside what the network gives back of them, if it does."""
+        from gad_bench.figures.reconstructions import draw_reconstructions, shown_rows
+        from gad_bench.figures.style import save_figure
+
+        good, anomalous = shown_rows(scores)
+        chosen = np.concatenate([good, anomalous])
+        pixels = self.lessons.pixels[rows[chosen]]
+        returned = self.detector.reconstruct(model, pixels, self.lessons.device)
+        if returned is None:
+            return
+        figure = draw_reconstructions(
+            pixels, returned.images, returned.errors, scores.combined[chosen], len(good)
+        )
+        save_figure(figure, output / "reconstructions.png", name)
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

@@ -167,7 +167,7 @@ class Parts:
         self._require_none(
             "that is trained on images",
             augmentation="changed copies of vectors are stored, not of images",
-            localisation="it has no features with a place",
+            localisation="it has no stored features",
             explanation="its scores come from no single block",
         )
 

@@ -28,8 +28,6 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
-from gad_bench.features.store import StoredFeatures
-from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
@@ -253,10 +251,7 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        stored = self.evidence.stored
-        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
-            blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+        self.evidence.draw(output, self.model, rows, shown, self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures

@@ -10,7 +10,7 @@ import numpy as np
 from gad_bench.base.errors import UserError
 from gad_bench.features.interface import Pixels
 from gad_bench.features.timm_backbone import TimmBackbone
-from gad_bench.trained.detector import ImageDetector, Vector
+from gad_bench.trained.detector import ImageDetector, Judgement
 from gad_bench.trained.schedule import Lesson, Trained
 
 if TYPE_CHECKING:
@@ -43,8 +43,14 @@ class Classifier(ImageDetector):
 
         return ClassifierNetwork(backbone, self.seed)
 
-    def score(self, trained: Trained, pixels: Pixels, device: str) -> Vector:
-        """Return the logits; see `ImageDetector.score`."""
+    def judge(
+        self,
+        trained: Trained,
+        pixels: Pixels,
+        device: str,
+        smallest_defect: float | None,  # noqa: ARG002
+    ) -> Judgement:
+        """Return the logits; see `ImageDetector.judge`."""
         from gad_bench.trained.classifier_network import logits
 
-        return logits(trained.network, pixels, self.batch_size, device)
+        return Judgement(scores=logits(trained.network, pixels, self.batch_size, device))

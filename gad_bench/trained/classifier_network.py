@@ -43,5 +43,5 @@ class ClassifierNetwork(Trainee):
 def logits(network: nn.Module, pixels: Pixels, batch_size: int, device: str) -> NDArray[np.float64]:
     """Return the logits [images] of uint8 [images, S, S, 3]."""
     network = network.to(device).eval()
-    found = [network(batch).double().cpu().numpy() for batch in batches(pixels, batch_size, device)]
+    found = [network(batch).cpu().double().numpy() for batch in batches(pixels, batch_size, device)]
     return np.concatenate(found) if found else np.empty(0)

@@ -24,19 +24,52 @@ Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What a trained network says of some images.
+
+    Attributes:
+        scores: float64 [images], higher is more anomalous.
+        maps: errors at each pixel, float32 [images, S, S]; None for a network that has none.
+    """
+
+    scores: Vector
+    maps: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstructed:
+    """What a network gives back of images.
+
+    Attributes:
+        images: uint8 [images, S, S, 3] RGB.
+        errors: at each pixel, float32 [images, S, S].
+    """
+
+    images: Pixels
+    errors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageDetector(Schedule, ABC):
     """What all detectors that are trained on images share; its values say how.
 
     Attributes:
         supervised: whether it learns from labelled anomalous images.
+        localises: whether its judgement has maps.
     """
 
     supervised: ClassVar[bool]
+    localises: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if find_spec("lightning") is None:
             raise UserError("this detector is trained by Lightning: pip install 'gad-bench[train]'")
+
+    @property
+    def needs_smallest_defect(self) -> bool:
+        """Whether its scores depend on how small the category's defects are."""
+        return False
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, what of the detector changes the trained weights."""
@@ -89,5 +122,24 @@ class ImageDetector(Schedule, ABC):
         """
 
     @abstractmethod
-    def score(self, trained: Trained, pixels: Pixels, device: str) -> Vector:
-        """Return a score [images] of images uint8 [images, S, S, 3], higher is more anomalous."""
+    def judge(
+        self, trained: Trained, pixels: Pixels, device: str, smallest_defect: float | None
+    ) -> Judgement:
+        """Judge images uint8 [images, S, S, 3].
+
+        Args:
+            trained: by `fit`.
+            pixels: of the images.
+            device: where the network runs.
+            smallest_defect: the category's, as a share of an image's area; None if nobody knows
+                or `needs_smallest_defect` does not ask for it.
+        """
+
+    def reconstruct(
+        self,
+        trained: Trained,  # noqa: ARG002
+        pixels: Pixels,  # noqa: ARG002
+        device: str,  # noqa: ARG002
+    ) -> Reconstructed | None:
+        """Give images uint8 [images, S, S, 3] back; None for a network that does not."""
+        return None

@@ -93,7 +93,7 @@ class Fit(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Measure, and keep the weights if they are the best so far."""
         columns = zip(*self._validated, strict=True)
-        losses, scores, labels = (torch.cat(column).double().cpu().numpy() for column in columns)
+        losses, scores, labels = (torch.cat(column).cpu().double().numpy() for column in columns)
         self._validated.clear()
         values = {
             "training_loss": float(torch.cat(self._losses).mean()),

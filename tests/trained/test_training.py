@@ -122,7 +122,7 @@ def test_another_seed_gives_other_weights(whole: Trained, tmp_path: Path) -> Non
 
 def test_the_logit_tells_classes_apart_that_differ_plainly(whole: Trained) -> None:
     tested, labels = pictures(20, light=9, seed=5)
-    scores = DETECTOR.score(whole, tested, "cpu")
+    scores = DETECTOR.judge(whole, tested, "cpu", None).scores
     assert scores[labels == 1].min() > scores[labels == 0].max()
     with torch.inference_mode():
         standardised = (
