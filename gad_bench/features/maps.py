@@ -165,12 +165,14 @@ class MapsBackbone:
         Raises:
             UserError: the backbone has no maps.
         """
-        from gad_bench.features.modules import PooledBlocks, VectorsAndMaps
+        from gad_bench.features import modules
 
-        vectors = self.backbone.build(deepest) if self.vectors else None
-        shared = vectors.maps if isinstance(vectors, PooledBlocks) else None
-        maps = shared or self.backbone.build_maps(deepest)
-        return VectorsAndMaps(maps, self.blocks, vectors, self.vectors).eval()
+        if not self.vectors:
+            return modules.ChosenMaps(self.backbone.build_maps(deepest), self.blocks).eval()
+        vectors: Any = self.backbone.build(deepest)
+        if not hasattr(vectors, "with_maps"):
+            vectors = modules.VectorsBesideMaps(vectors, self.backbone.build_maps(deepest))
+        return modules.VectorsAndMaps(vectors, self.blocks, self.vectors).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same."""

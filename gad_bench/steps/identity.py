@@ -24,6 +24,7 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
 from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
@@ -52,9 +53,12 @@ PLAIN = (
     "combination",
     "augmentation",
 )  # groups whose choices say themselves what is meant
-BESIDE = ("dataset", "fold", "explanation", "extraction", "tracking", "experiment", "variant")
+BESIDE = (
+    *("dataset", "fold", "explanation", "embedding", "extraction", "tracking"),
+    *("experiment", "variant"),
+)
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "seed")  # of the top level, that change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
@@ -71,13 +75,16 @@ def describe(
 
 
 def files_left(config: DictConfig) -> str:
-    """Return the kinds of files that a run leaves: results, figures, and by which explanation."""
+    """Return the kinds of files that a run leaves: results, figures, and by which choices."""
     if not config.figures:
         return "results"
-    explanation = OmegaConf.to_container(config.explanation, resolve=True)
-    is_none = explanation == {TARGET: f"{NoExplanation.__module__}.{NoExplanation.__qualname__}"}
-    further = "" if is_none else f" explanation:{json_digest(explanation)[:12]}"
-    return f"results figures{further}"
+    further = [
+        f"{group}:{json_digest(chosen)[:12]}"
+        for group, none in (("explanation", NoExplanation), ("embedding", NoEmbedding))
+        if (chosen := OmegaConf.to_container(config[group], resolve=True))
+        != {TARGET: f"{none.__module__}.{none.__qualname__}"}
+    ]
+    return " ".join(["results", "figures", *further])
 
 
 def run_name(tags: Mapping[str, str]) -> str:
@@ -122,14 +129,23 @@ def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, 
     usual = _read_choice("config")
     changed = {key: str(config[key]) for key in VALUES if config[key] != usual[key]}
     for group in choices.keys() - set(BESIDE):
-        chosen = dict(leaves(_chosen_values(group, choices[group])))
+        chosen = dict(leaves(_resolved(config, group, _chosen_values(group, choices[group]))))
         actual = dict(leaves(OmegaConf.to_container(config[group], resolve=True)))
         changed |= {
             f"{group}.{key}": str(value)
             for key, value in actual.items()
-            if key in chosen and chosen[key] != value and "${" not in str(chosen[key])
+            if key in chosen and chosen[key] != value
         }
     return dict(sorted(changed.items()))
+
+
+def _resolved(config: DictConfig, group: str, values: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a group's values, with what they refer to elsewhere in the config."""
+    if "${" not in str(values):
+        return values
+    own = config.copy()
+    own[group] = values
+    return OmegaConf.to_container(own[group], resolve=True)
 
 
 def _chosen_values(group: str, choice: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import Embedding, NoEmbedding
 from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
@@ -55,6 +56,7 @@ class Parts:
     combination: Combination
     localisation: Localisation
     explanation: Explanation
+    embedding: Embedding
     threshold: Threshold
     metrics: Definitions
     tracking: Tracker
@@ -84,9 +86,9 @@ class Parts:
                 are.
         """
         if self.supervised:
-            return split_labelled(catalog, self.fold, config.contamination)
+            return split_labelled(catalog, self.fold, config.contamination, config.shots)
         shares = config.contamination, config.seed, config.largest_contamination
-        return split_catalog(catalog, self.fold, *shares)
+        return split_catalog(catalog, self.fold, *shares, config.shots)
 
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
@@ -114,6 +116,7 @@ class Parts:
             self._require_patches(self.detector)
         if isinstance(self.detector, ImageDetector):
             self._require_images(self.detector, splits)
+        self.embedding.require(self.blocks.of(self.backbone.block_count()))
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
@@ -154,6 +157,7 @@ class Parts:
             augmentation="changed copies of vectors are stored, not of maps",
             localisation="it gives heat maps itself",
             explanation="its scores come from no single block",
+            embedding="it has maps of images, not vectors",
         )
 
     def _require_images(self, detector: ImageDetector, splits: Sequence[Split]) -> None:
@@ -169,6 +173,7 @@ class Parts:
             augmentation="changed copies of vectors are stored, not of images",
             localisation="it has no stored features",
             explanation="its scores come from no single block",
+            embedding="it has images, not vectors",
         )
 
     def _require_none(self, kind: str, **reasons: str) -> None:
@@ -177,6 +182,7 @@ class Parts:
             "augmentation": NoAugmentation,
             "localisation": NoLocalisation,
             "explanation": NoExplanation,
+            "embedding": NoEmbedding,
         }
         for group, reason in reasons.items():
             if not isinstance(getattr(self, group), none[group]):

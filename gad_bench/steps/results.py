@@ -28,6 +28,7 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
+from gad_bench.features.store import StoredFeatures
 from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
@@ -114,14 +115,14 @@ def _unmeasured(scores: Scores) -> str:
     return f"no {kind} test images, so AUROC, average precision and {share} are not measured"
 
 
-def announce_restored(name: str, output: Path) -> float:
-    """Tell that a run had finished earlier, and return its AUROC."""
+def announce_restored(name: str, output: Path) -> Mapping[str, Any]:
+    """Tell that a run had finished earlier, and return its metrics."""
     write_text(output / RESTORED, "")
     metrics = read_metrics(output)
     auroc = float(metrics.get("auroc", "nan"))
     known = "" if math.isnan(auroc) else f", AUROC {100 * auroc:.1f} %"
     log.info("%s: done already%s", name, known)
-    return auroc
+    return metrics
 
 
 def point_the_way(
@@ -233,6 +234,9 @@ class Results:
         if self.curves:
             best = [fold.best_epoch for fold in self.curves]
             draw_training(output, [fold.values for fold in self.curves], best, self.name)
+        stored = self.evidence.stored
+        if isinstance(stored, StoredFeatures):
+            self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
         shown, rows = average_folds(self.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
