@@ -327,5 +327,7 @@ def _job(folder: Path, state: State) -> dict[str, Any]:
 
 
 def _markdown(jobs: pd.DataFrame) -> str:
+    from gad_bench.report.text import markdown_row
+
     rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    return "\n".join(markdown_row([str(value) for value in row]) for row in rows)
