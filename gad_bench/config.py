@@ -69,6 +69,7 @@ class Config:
     batch_size: int
     device: str
     cache_dir: str
+    cache_remote: str | None
     keep_images: bool
     figures: bool
     resume: bool

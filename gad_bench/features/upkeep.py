@@ -20,6 +20,7 @@ from gad_bench.features import decoded
 from gad_bench.features.shards import (
     ABOUT,
     LAYOUT,
+    RECIPE,
     StoredExtraction,
     entry_folders,
     extractions,
@@ -163,8 +164,8 @@ def _checked_files(cache_dir: Path) -> Iterator[tuple[Path, Callable[[Path], boo
         for extraction in extractions(entry):
             for path in shard_files(extraction.folder).values():
                 yield path, is_intact
-        for recipe in entry.glob("recipe.json"):
-            yield recipe, lambda path: _read_recipe(path) is not None
+        for recipe in entry.glob(RECIPE):
+            yield recipe, lambda path: read_recipe(path) is not None
     for index in sorted((cache_dir / fingerprint.FOLDER).glob("[!.]*.json")):
         yield index, fingerprint.is_intact
     for image in sorted((cache_dir / decoded.FOLDER).glob("[!.]*/*/[!.]*")):
@@ -242,7 +243,7 @@ def _remove_whole(folder: Path, beside: Path) -> None:
 
 def _look_at(extraction: StoredExtraction) -> Holding | None:
     """Describe an extraction, None where it was removed meanwhile."""
-    recipe = _read_recipe(extraction.recipe) or {"images": [], "passes": 1}
+    recipe = read_recipe(extraction.recipe) or {"images": [], "passes": 1}
     files = shard_files(extraction.folder)
     try:
         used = extraction.folder.stat().st_mtime
@@ -263,13 +264,22 @@ def _look_at(extraction: StoredExtraction) -> Holding | None:
     )
 
 
-def _read_recipe(path: Path) -> dict[str, Any] | None:
-    """Return the recipe, None where it is not what its folder's name says."""
+def read_recipe(path: Path) -> dict[str, Any] | None:
+    """Return the recipe, None where it is not what its folder's name says, or no recipe."""
     try:
         content = path.read_bytes()
-    except OSError:
+        if hashlib.sha256(content).hexdigest() != path.parent.name:
+            return None
+        recipe = json.loads(content)
+    except (OSError, ValueError, RecursionError):
         return None
-    if hashlib.sha256(content).hexdigest() != path.parent.name:
-        return None
-    recipe: dict[str, Any] = json.loads(content)
-    return recipe
+    return recipe if _is_recipe(recipe) else None
+
+
+def _is_recipe(content: Any) -> bool:  # noqa: ANN401 - whatever JSON can hold
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("images"), list)
+        and isinstance(content.get("passes"), int)
+        and content["passes"] > 0
+    )

@@ -158,4 +158,5 @@ def stored_source(
         about={name: about[name] for name in ABOUT if name in about},
         extraction=extraction,
         keep_images=config.keep_images,
+        cache_remote=config.get("cache_remote"),
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.remote import PASSWORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = "key"  # the tag that holds the key of a run's results
 DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
-PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&](password|passwd|pwd)=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
