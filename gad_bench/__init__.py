@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gad_bench.deploy.detector import SavedDetector as Detector
+    from gad_bench.launch.from_python import results, run, sweep
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "results", "run", "sweep"]
+
+_FROM_PYTHON = "gad_bench.launch.from_python"
+_OFFERED = {
+    "Detector": ("gad_bench.deploy.detector", "SavedDetector"),
+    **{name: (_FROM_PYTHON, name) for name in ("results", "run", "sweep")},
+}
 
 
 def __dir__() -> list[str]:
@@ -16,8 +24,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
     """Import what this package offers when it is asked for: the import itself stays light."""
-    if name != "Detector":
+    if name not in _OFFERED:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from gad_bench.deploy.detector import SavedDetector
-
-    return SavedDetector
+    module, attribute = _OFFERED[name]
+    return getattr(import_module(module), attribute)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from gad_bench.base.command import INTERRUPTED, run_told, show, tell_of_interrupt
-from gad_bench.base.interrupt import heed_interrupts, was_interrupted
+from gad_bench.base.interrupt import heed_interrupts, ignore_interrupts, was_interrupted
 from gad_bench.base.process import SINCE_START, quick_imports
 from gad_bench.launch.help import asks_for_help, help_text
 
@@ -20,7 +19,7 @@ def main() -> None:
         sys.exit(run_told(lambda: show(f"gad_bench {_version()}")))
     heed_interrupts()
     status = run_told(_launch)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be done but to end
+    ignore_interrupts()
     sys.exit(INTERRUPTED if was_interrupted() else status)
 
 

@@ -63,6 +63,7 @@ class Config:
     """The top level of conf/config.yaml, by type. A group's own types are its class's fields."""
 
     category: str
+    shots: int | None
     contamination: float
     largest_contamination: float | None
     seed: int
@@ -88,6 +89,7 @@ class Config:
     combination: Any
     localisation: Any
     explanation: Any
+    embedding: Any
     threshold: Any
     metrics: Any
     runtime: Any
@@ -151,6 +153,8 @@ def check(config: DictConfig) -> None:
     _check_seeds(config)
     if config.batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {config.batch_size}")
+    if config.shots is not None and config.shots < 1:
+        raise UserError(f"shots must be at least 1, not {config.shots}")
     if not 0 <= config.contamination < 1:
         raise UserError(f"contamination must lie in [0, 1), not {config.contamination}")
     largest = config.largest_contamination

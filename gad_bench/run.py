@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
-from gad_bench.data.split import split_catalog
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
@@ -38,12 +37,10 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
-    splits = split_catalog(
-        catalog, parts.fold, config.contamination, config.seed, config.largest_contamination
-    )
+    splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)
-    tags = run_tags(config, parts.fold)
+    tags = run_tags(config, parts)
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)

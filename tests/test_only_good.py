@@ -14,7 +14,7 @@ from program import Outcome, Program
 from gad_bench import Detector
 
 ALWAYS = {"metrics.json", "scores.csv", "config.yaml", "histogram.png", "contact_sheet.png"}
-BOTH = {"curves.png", "blocks.png", "localisation.png", "explanation.png"}
+BOTH = {"curves.png", "blocks.png", "block_curves.png", "localisation.png", "explanation.png"}
 
 
 def pictures(folder: Path, count: int, start: int = 0) -> None:
@@ -91,9 +91,11 @@ def test_heat_maps_and_explanations_are_no_obstacle(
 ) -> None:
     make(tmp_path / "images")
     extras = ["localisation=mahalanobis", "localisation.grid=8", "explanation=components"]
+    extras.append("embedding=tsne")
     outcome = ran(program, tmp_path / "images", *extras, "fold=full", "save=it")
     found = Detector.load("it").predict(str(next((tmp_path / "images").rglob("*.png"))))
     assert found.heat_maps is not None
+    assert (outcome.runs[-1] / "embedding.png").exists()
     assert not any("pixel" in key for key in outcome.metrics)
 
 

@@ -38,6 +38,7 @@ FILES = {
     "curves.png",
     "histogram.png",
     "blocks.png",
+    "block_curves.png",
     "contact_sheet.png",
     "calibration.png",
 }

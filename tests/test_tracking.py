@@ -15,7 +15,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from gad_bench.base.errors import UserError
-from gad_bench.tracking import DatasetInput, Description, MLflow, SweepSummary
+from gad_bench.tracking import DatasetInput, Description, MLflow, SweepSummary, without_password
 from gad_bench.tracking.mlflow_page import metric_name, plain_metric_name, way_to_page
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
@@ -106,6 +106,21 @@ def test_a_password_in_the_address_is_refused() -> None:
     with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD") as refusal:
         MLflow(uri="https://ann:secret@mlflow.example", experiment="test")
     assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://ann:se:c@ret@mlflow.example/x", "https://ann:***@mlflow.example/x"),
+        (
+            "postgresql://host/db?user=ann&password=secret&a=1",
+            "postgresql://host/db?user=ann&password=***&a=1",
+        ),
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+    ],
+)
+def test_a_password_is_not_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown
 
 
 def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def heed_interrupts() -> None:
         sys.unraisablehook = _raise_again
 
 
+def ignore_interrupts() -> None:
+    """Let no interrupt change the status any more: all is done, and Python is about to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def was_interrupted() -> bool:
     """Tell whether an interrupt came, whatever became of it."""
     return _interrupted

@@ -13,7 +13,9 @@ from gad_bench.base.errors import UserError
 
 AT_ONCE = 8  # objects on their way at a time
 PIECE = 2**26  # bytes asked for at a time: 64 MiB
-PASSWORD = re.compile(r"://[^/\s]*:[^/\s]+@|[?&](password|passwd|pwd)=", re.IGNORECASE)
+PASSWORD = re.compile(
+    r"(://[^/\s:]*:)[^/\s]+(?=@)|([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,12 @@ def read_stored(path: Path) -> Any:  # noqa: ANN401 - any YAML
     if not path.is_file():
         raise UserError(f"{path} cannot be read: there is no such file")
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        text = path.read_text(encoding="utf-8")
+        # A few lines of aliases stand for billions of values; no run writes any.
+        events = yaml.parse(text, loader) if "*" in text else ()
+        if any(isinstance(event, yaml.AliasEvent) for event in events):
+            raise UserError(f"{path} cannot be read: it holds an alias (*), which no run writes")
+        return yaml.load(text, Loader=loader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be read: {reason}") from error

@@ -1,9 +1,9 @@
-"""Which images are fitted, held out and scored: folds and contamination."""
+"""Which images are fitted, held out and scored: folds, shots and contamination."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,25 @@ class Fold(Protocol):
 
     def cross_fits(self, count: int) -> list[tuple[Rows, Rows]]:
         """Return, for fits that only calibrate, the fitted positions as (fitted, held out)."""
+
+
+@runtime_checkable
+class LabelledFold(Protocol):
+    """A choice of images by their labels, of the test folder's too."""
+
+    @property
+    def label(self) -> str:
+        """The fold's name among its category's runs."""
+
+    def labelled_splits(self, labels: NDArray[np.integer]) -> list[Split]:
+        """Split all of a category's images, whatever folder they are in.
+
+        Args:
+            labels: of all images, 1 for anomalous.
+
+        Raises:
+            UserError: there are too few images of a kind.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +102,7 @@ class KFold:
 
     def __post_init__(self) -> None:
         _check_count(self.n_splits)
-        if not 0 <= self.index < self.n_splits:
-            raise UserError(
-                f"fold.index={self.index}: there is no such fold; "
-                f"fold.n_splits={self.n_splits} has folds 0 to {self.n_splits - 1}"
-            )
+        _check_index(self.index, self.n_splits)
 
     @property
     def label(self) -> str:
@@ -132,9 +147,60 @@ class CrossValidation:
         return []
 
 
-def _check_count(n_splits: int) -> None:
-    if n_splits < 2:
-        raise UserError(f"fold.n_splits must be at least 2, not {n_splits}")
+@dataclass(frozen=True, kw_only=True)
+class Stratified:
+    """One fold of all images, of the training and of the test folder, by label.
+
+    The folds are those of scikit-learn's `StratifiedKFold(n_splits, shuffle=True,
+    random_state=seed)`. One is tested, the fold before it (for the first: the last) is held out,
+    the others are fitted. So were the images of the paper's classifier parted.
+    """
+
+    index: int = 0
+    n_splits: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_count(self.n_splits, least=3)
+        _check_index(self.index, self.n_splits)
+
+    @property
+    def label(self) -> str:
+        """The fold's name among its category's runs."""
+        return str(self.index)
+
+    def labelled_splits(self, labels: NDArray[np.integer]) -> list[Split]:
+        """Return the fold's rows, each part in rising order.
+
+        Raises:
+            UserError: there are fewer good or anomalous images than folds.
+        """
+        from sklearn.model_selection import StratifiedKFold
+
+        for kind, count in (("good", np.sum(labels == 0)), ("anomalous", np.sum(labels == 1))):
+            if count < self.n_splits:
+                raise UserError(
+                    f"{count} {kind} images cannot make {self.n_splits} stratified folds: "
+                    "lower fold.n_splits"
+                )
+        folds = StratifiedKFold(self.n_splits, shuffle=True, random_state=self.seed)
+        parts = [rows for _, rows in folds.split(np.zeros(len(labels)), labels)]
+        test, validation = parts[self.index], parts[self.index - 1]
+        rest = np.setdiff1d(np.arange(len(labels)), np.concatenate([test, validation]))
+        return [Split(train=rest, validation=validation, test=test)]
+
+
+def _check_count(n_splits: int, least: int = 2) -> None:
+    if n_splits < least:
+        raise UserError(f"fold.n_splits must be at least {least}, not {n_splits}")
+
+
+def _check_index(index: int, n_splits: int) -> None:
+    if not 0 <= index < n_splits:
+        raise UserError(
+            f"fold.index={index}: there is no such fold; "
+            f"fold.n_splits={n_splits} has folds 0 to {n_splits - 1}"
+        )
 
 
 def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
@@ -153,22 +219,88 @@ def _folds(count: int, n_splits: int, seed: int) -> list[tuple[Rows, Rows]]:
 
 
 def split_catalog(
-    catalog: pd.DataFrame, fold: Fold, share: float, seed: int, largest: float | None = None
+    catalog: pd.DataFrame,
+    fold: Fold | LabelledFold,
+    share: float,
+    seed: int,
+    largest: float | None = None,
+    shots: int | None = None,
 ) -> list[Split]:
-    """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
+    """Split a catalog's rows by each fold of a run; choose among the fitted ones; contaminate them.
 
-    The data set's own validation images are held out in every fold.
+    The data set's own validation images are held out in every fold, but for one by labels. Good
+    images alone are fitted and held out: see `split_labelled` for a detector that learns from both.
 
     Raises:
-        UserError: the fold or the contamination asks for more images than there are.
+        UserError: the fold, the shots or the contamination ask for more images than there are.
     """
-    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
     labels = catalog["label"].to_numpy()
-    splits = [
-        Split(train[fitted], np.concatenate([train[held_out], validation]), test)
-        for fitted, held_out in fold.splits(len(train))
-    ]
-    return [contaminate(split, labels, share, seed, largest) for split in splits]
+    if isinstance(fold, LabelledFold):
+        splits = [_good_alone(split, labels) for split in fold.labelled_splits(labels)]
+    else:
+        train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
+        splits = [
+            Split(train[fitted], np.concatenate([train[held_out], validation]), test)
+            for fitted, held_out in fold.splits(len(train))
+        ]
+    chosen = [choose(split, shots, seed) for split in splits]
+    return [contaminate(split, labels, share, seed, largest) for split in chosen]
+
+
+def choose(split: Split, shots: int | None, seed: int) -> Split:
+    """Fit so many of the fitted images and do without the others, which are not held out either.
+
+    Nested: with the same seed, fewer images are among more.
+
+    Args:
+        split: of the catalog's rows.
+        shots: the number of images; None for all.
+        seed: of the choice.
+
+    Raises:
+        UserError: there are fewer images.
+    """
+    if shots is None:
+        return split
+    if shots > len(split.train):
+        raise UserError(
+            f"shots={shots}: there are only {len(split.train)} images to fit; shots=null fits all"
+        )
+    chosen = np.random.default_rng(seed).permutation(split.train)[:shots]
+    return replace(split, train=np.sort(chosen))
+
+
+def split_labelled(
+    catalog: pd.DataFrame, fold: Fold | LabelledFold, share: float, shots: int | None = None
+) -> list[Split]:
+    """Split a catalog's rows for a detector that learns from good and anomalous images.
+
+    Raises:
+        UserError: the fold has good images alone, anomalous ones are to be hidden among them, or
+            so many good ones are to be chosen.
+    """
+    if not isinstance(fold, LabelledFold):
+        raise UserError(
+            "this detector is supervised, it learns from labels, and this fold fits good images "
+            "alone: use fold=stratified"
+        )
+    if share > 0:
+        raise UserError(
+            f"contamination={share} hides anomalous images among good ones, which this detector "
+            "tells apart by their labels: leave contamination=0"
+        )
+    if shots is not None:
+        raise UserError(
+            f"shots={shots} chooses among good images, and this detector learns from anomalous "
+            "ones as well: leave shots=null"
+        )
+    return fold.labelled_splits(catalog["label"].to_numpy())
+
+
+def _good_alone(split: Split, labels: NDArray[np.integer]) -> Split:
+    """Leave the anomalous images out of what is fitted and held out."""
+    train, validation = (rows[labels[rows] == 0] for rows in (split.train, split.validation))
+    return Split(train=train, validation=validation, test=split.test)
 
 
 def cross_fits(split: Split, labels: NDArray[np.integer], fold: Fold) -> list[Split]:

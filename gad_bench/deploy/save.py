@@ -19,9 +19,7 @@ from gad_bench.deploy.rule import decision_rule
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.source import FeatureSource
-from gad_bench.gaussian import Detector
 from gad_bench.gaussian.baselines import IsolationForest
-from gad_bench.patches import PatchDetector
 from gad_bench.steps.cross_fitting import CrossFits
 from gad_bench.steps.evidence import Model
 from gad_bench.steps.localising import Localised
@@ -40,9 +38,7 @@ class Fitted(NamedTuple):
     localised: Localised | None
 
 
-def check_savable(
-    config: DictConfig, detector: Detector | PatchDetector, splits: Sequence[Split], key: str
-) -> None:
+def check_savable(config: DictConfig, detector: object, splits: Sequence[Split], key: str) -> None:
     """Refuse what cannot be saved, where that is asked for, before anything is extracted.
 
     Raises:

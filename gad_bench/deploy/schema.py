@@ -31,6 +31,7 @@ from gad_bench.gaussian.combination import (
     SumOfSquares,
 )
 from gad_bench.gaussian.detector import FittedBlock, FittedMetric
+from gad_bench.gaussian.linear_probe import LogOdds
 from gad_bench.gaussian.metric import (
     Metric,
     Projected,
@@ -63,7 +64,7 @@ KINDS: Mapping[Any, tuple[type, ...]] = {
     Projection: (Linear, NoReduction, Selection, Standardisation),
     Metric: (
         *(SpectralMahalanobis, TriangularMahalanobis, RootMeanSquare, Projected),
-        *(SupportVectors, NearestSamples, KernelSum),
+        *(SupportVectors, NearestSamples, KernelSum, LogOdds),
     ),
     FittedLocalisation: (BlockGaussians, PositionGaussians),
     PatchScorer: (
@@ -92,6 +93,7 @@ SHAPES: Mapping[type, Mapping[str, str]] = {
     SupportVectors: {"vectors": "nd", "weights": "n"},
     NearestSamples: {"samples": "nd"},
     KernelSum: {"samples": "nd"},
+    LogOdds: {"weights": "d"},
     FittedModel: {"fitted_scores": "nb"},
     Bank: {"entries": "nd"},
     PatchPositionGaussians: {"means": "pd", "whitening": "pdd"},
@@ -272,8 +274,9 @@ def _takes(metric: Any, width: int | None) -> bool:  # noqa: ANN401
         return False
     if isinstance(metric, Projected):
         return _takes(metric.metric, _projected(metric.projection, width))
-    if isinstance(metric, SpectralMahalanobis | TriangularMahalanobis | RootMeanSquare):
-        return len(metric.mean) == width
+    if isinstance(metric, SpectralMahalanobis | TriangularMahalanobis | RootMeanSquare | LogOdds):
+        of_dimensions = metric.weights if isinstance(metric, LogOdds) else metric.mean
+        return len(of_dimensions) == width
     if isinstance(metric, SupportVectors):
         return metric.vectors.shape[1] == width
     if isinstance(metric, NearestSamples | KernelSum):

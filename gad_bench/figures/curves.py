@@ -133,17 +133,33 @@ def _numbers(scores: Scores) -> str:
     return f"{len(scores.labels) - anomalous} good and {anomalous} anomalous test images"
 
 
+def bin_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return equal bins, by logarithm where a few scores far out would press the others together.
+
+    Args:
+        values: scores [images].
+
+    Returns:
+        The edges [BINS + 1].
+    """
+    if _is_stretched(values):
+        return np.geomspace(values.min(), values.max(), BINS + 1)
+    return np.histogram_bin_edges(values, BINS)
+
+
+def _is_stretched(values: NDArray[np.float64]) -> bool:
+    return bool(values.min() > 0 and values.max() > STRETCHED * np.median(values))
+
+
 def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
-    """Draw on a logarithmic axis where a few scores far out would press the others together."""
-    if values.min() > 0 and values.max() > STRETCHED * np.median(values):
-        edges = np.geomspace(values.min(), values.max(), BINS + 1)
+    edges = bin_edges(values)
+    if _is_stretched(values):
         axes.set_xscale("log")
         steps = (1, 2, 5) if values.max() < 100 * values.min() else (1,)
         axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=6))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        edges = np.histogram_bin_edges(values, BINS)
         axes.xaxis.set_major_locator(MaxNLocator(6))
     for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
         chosen = values[scores.labels == label]

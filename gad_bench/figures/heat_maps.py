@@ -173,7 +173,7 @@ def _boundary(scores: Scores) -> float:
 def _threshold(maps: MaskedMaps, metrics: Mapping[str, Any]) -> tuple[float, str]:
     """Return where the contour runs, and what that is."""
     if "pixel_f1_threshold" in metrics:
-        return metrics["pixel_f1_threshold"], "the threshold of the best pixel F1"
+        return metrics["pixel_f1_threshold"], "the threshold of the best pixel F1 on these masks"
     good = maps.heat.grids[(maps.tested["label"] == 0).to_numpy()]
     return float(np.quantile(good, BEYOND)), f"the {BEYOND:.1%} quantile of good images"
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gad_bench.evaluation import Scores, Threshold
+from gad_bench.figures.block_panels import draw_block_panels
 from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
@@ -26,9 +27,9 @@ def draw_figures(
     name: str,
     images: str = "test images",
 ) -> None:
-    """Draw histogram.png and contact_sheet.png; and, where there are both, curves.png, blocks.png.
+    """Draw histogram.png and contact_sheet.png; of good and anomalous images more.
 
-    Both means good and anomalous images.
+    Where there are both: curves.png, blocks.png and, of more blocks than one, block_curves.png.
 
     Args:
         output: the folder.
@@ -50,6 +51,9 @@ def draw_figures(
             if scores.blocks:
                 blocks = draw_blocks(metrics, list(scores.blocks))
                 save_figure(blocks, output / "blocks.png", name)
+            if len(scores.blocks) > 1:
+                panels = draw_block_panels(scores, metrics)
+                save_figure(panels, output / "block_curves.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.gaussian.metric import Contributions, Metric
@@ -41,6 +41,14 @@ class Detector(Protocol):
 
     def fit(self, samples: Samples) -> FittedBlock:
         """Learn from normal samples."""
+
+
+@runtime_checkable
+class SupervisedDetector(Protocol):
+    """A way to learn to tell what is anomalous from what is normal."""
+
+    def taught(self, labels: NDArray[np.integer]) -> Detector:
+        """Return what learns from samples that have these labels [samples], 1 for anomalous."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from gad_bench.report import comparison
 from gad_bench.report.frame import Run
 from gad_bench.report.report import Request, Where, make_report, named_layouts
 from gad_bench.report.text import to_markdown
+from gad_bench.tracking import without_password
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +75,7 @@ def _runs(options: argparse.Namespace) -> tuple[list[Run], str]:
 
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
         experiment = options.experiment or "gad_bench"
-        return read_tracked(uri, experiment), f"experiment {experiment} of {uri}"
+        return read_tracked(uri, experiment), f"experiment {experiment} of {without_password(uri)}"
     from gad_bench.report.folders import latest_sweep, read_folder
 
     folders = options.folders or [latest_sweep(Path("multirun"))]

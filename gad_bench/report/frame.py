@@ -26,19 +26,22 @@ RUN = ("run", "job", "setting", "status", "reason", "place", "ended")  # the fir
 NUMBERS = ("value", "low", "high")
 PLACE = ("row", "column")  # of a table
 METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
-ALL = "all"  # the blocks combined
+ALL = "all"  # the blocks combined, or the images that are fitted
+SHOTS = "shots"
 HIGHER_IS_BETTER = ("auroc", "aupr")
 SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in percent
 
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
-    *("tracking", "experiment", "variant", "hydra", "save", "explanation", "extraction"),
+    *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
+    "extraction",
 )
 COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
 OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
+OF_THE_RUN = ("category", "fold")
 GROUPS = (
     *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
     *("reduction", "covariance", "detector", "combination", COMPUTATION),
@@ -96,7 +99,8 @@ class Measure(NamedTuple):
 def long_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Return runs as the long DataFrame; `job` and `setting` number what is alike from 0."""
     listed = list(runs)
-    table = pd.DataFrame([dict(run.keys) for run in listed]).fillna("").astype("category")
+    table = pd.DataFrame([dict(run.keys) for run in listed]).fillna("")
+    table = table.replace({SHOTS: {"None": ALL}}).astype("category")
     facts = [(run.status, run.reason, run.place, run.ended) for run in listed]
     table[list(RUN[3:])] = pd.DataFrame(facts, columns=list(RUN[3:]))
     numbered = {"run": range(len(listed)), "job": _numbers(run.job for run in listed)}
@@ -108,6 +112,29 @@ def long_frame(runs: Iterable[Run]) -> pd.DataFrame:
     ]
     measured = pd.DataFrame(values, columns=["run", *MEASURE, "value"])
     return table.merge(measured, on="run", how="left").fillna(dict.fromkeys(MEASURE, ""))
+
+
+def wide_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return runs as a table for people: a row a run, its keys and then its metrics as columns.
+
+    The keys are the data set, category and fold, and those by which the runs differ.
+    """
+    listed = list(runs)
+    varied = varying(one_row_each(long_frame(listed)))
+    names = dict.fromkeys(("dataset", *OF_THE_RUN, *varied))
+    keys = pd.DataFrame([{name: run.keys.get(name, "") for name in names} for run in listed])
+    facts = pd.DataFrame([(run.status.value, run.reason, run.place) for run in listed])
+    facts.columns = pd.Index(("status", "reason", "place"))
+    metrics = pd.DataFrame([dict(run.metrics) for run in listed], index=facts.index)
+    return pd.concat([keys.apply(_as_numbers), facts, metrics], axis=1)
+
+
+def _as_numbers(texts: pd.Series) -> pd.Series:
+    """Return a column as numbers where all of its texts are."""
+    try:
+        return pd.to_numeric(texts)
+    except ValueError:
+        return texts
 
 
 def one_row_each(frame: pd.DataFrame) -> pd.DataFrame:

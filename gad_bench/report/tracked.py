@@ -12,6 +12,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
+from gad_bench.tracking import without_password
 from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def read_tracked(uri: str, experiment: str) -> list[Run]:
         if "category" in run.data.tags
     ]
     if not runs:
-        raise UserError(f"experiment {experiment} of {uri} holds no run of gad_bench")
+        raise UserError(
+            f"experiment {experiment} of {without_password(uri)} holds no run of gad_bench"
+        )
     return runs + list(missing_from_product(runs))
 
 
@@ -125,10 +128,14 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
         found = client.get_experiment_by_name(experiment)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"tracking store {uri} cannot be read: {reason}") from error
+        raise UserError(
+            without_password(f"tracking store {uri} cannot be read: {reason}")
+        ) from error
     if found is None:
         names = ", ".join(one.name for one in client.search_experiments())
-        raise UserError(f"{uri} has no experiment {experiment!r}: choose from {names}")
+        raise UserError(
+            f"{without_password(uri)} has no experiment {experiment!r}: choose from {names}"
+        )
     yield from _pages(client, found.experiment_id)
 
 

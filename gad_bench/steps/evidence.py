@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
+from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Split
@@ -18,7 +19,7 @@ from gad_bench.evaluation import Scores
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
-from gad_bench.gaussian import Detector
+from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
@@ -73,7 +74,8 @@ def obtain_evidence(
     """Return what the run's detector judges by, from the store or fresh.
 
     Raises:
-        UserError: an image or the store cannot be used, or a feature is not finite.
+        UserError: an image or the store cannot be used, a feature is not finite, or a supervised
+            detector would be fitted on what it is tested on.
     """
     detector = parts.detector
     if isinstance(detector, PatchDetector):
@@ -82,7 +84,26 @@ def obtain_evidence(
     features = source.features(images)
     limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
+    if parts.supervised:
+        require_apart(splits, images)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
+
+
+def require_apart(splits: Sequence[Split], images: Fingerprint) -> None:
+    """Refuse folds that test an image which they also fit or hold out, under whatever name.
+
+    Raises:
+        UserError: names two files of the same content.
+    """
+    for split in splits:
+        seen = {images.digests[row]: row for row in [*split.train, *split.validation]}
+        for row in split.test:
+            if images.digests[row] in seen:
+                twin = images.paths[seen[images.digests[row]]]
+                raise UserError(
+                    f"{images.paths[row]} is tested and {twin}, which is the same image, is not "
+                    "kept from a supervised detector: leave one out, by dataset=folder dataset.csv"
+                )
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ class VectorEvidence:
 
     config: DictConfig
     parts: Parts
-    detector: Detector
+    detector: Detector | SupervisedDetector
     catalog: pd.DataFrame
     stored: StoredFeatures
     training: Training
@@ -109,8 +130,12 @@ class VectorEvidence:
         return self.stored.seconds_extract + self.training.seconds_extract
 
     def fit(self, split: Split) -> FittedModel:
-        """Fit on the training rows; see `scoring.fit`."""
-        return fit(self.training, split, self.detector, self.parts.combination)
+        """Fit on the training rows, and on their labels where asked for; see `scoring.fit`."""
+        detector = self.detector
+        if isinstance(detector, SupervisedDetector):
+            images = self.training.images[self.training.rows(split)]
+            detector = detector.taught(self.catalog["label"].to_numpy()[images])
+        return fit(self.training, split, detector, self.parts.combination)
 
     def score(self, model: FittedModel, split: Split) -> Outcome:
         """Score the test and validation rows; see `scoring.score`."""

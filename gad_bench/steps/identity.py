@@ -22,12 +22,13 @@ from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
-from gad_bench.data.split import Fold, Split
+from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
-from gad_bench.steps.parts import Parts
+from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 
 PACKAGES = (
@@ -50,9 +51,12 @@ PLAIN = (
     "combination",
     "augmentation",
 )  # groups whose choices say themselves what is meant
-BESIDE = ("dataset", "fold", "explanation", "extraction", "tracking", "experiment", "variant")
+BESIDE = (
+    *("dataset", "fold", "explanation", "embedding", "extraction", "tracking"),
+    *("experiment", "variant"),
+)
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "seed")  # of the top level, that change the numbers
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
@@ -69,13 +73,16 @@ def describe(
 
 
 def files_left(config: DictConfig) -> str:
-    """Return the kinds of files that a run leaves: results, figures, and by which explanation."""
+    """Return the kinds of files that a run leaves: results, figures, and by which choices."""
     if not config.figures:
         return "results"
-    explanation = OmegaConf.to_container(config.explanation, resolve=True)
-    is_none = explanation == {TARGET: f"{NoExplanation.__module__}.{NoExplanation.__qualname__}"}
-    further = "" if is_none else f" explanation:{json_digest(explanation)[:12]}"
-    return f"results figures{further}"
+    further = [
+        f"{group}:{json_digest(chosen)[:12]}"
+        for group, none in (("explanation", NoExplanation), ("embedding", NoEmbedding))
+        if (chosen := OmegaConf.to_container(config[group], resolve=True))
+        != {TARGET: f"{none.__module__}.{none.__qualname__}"}
+    ]
+    return " ".join(["results", "figures", *further])
 
 
 def run_name(tags: Mapping[str, str]) -> str:
@@ -90,10 +97,11 @@ def run_name(tags: Mapping[str, str]) -> str:
     ]
     values = [f"{key}={value}" for key, value in tags.items() if "." in key or key in VALUES]
     model = [tags[method], tags["backbone"], *further, *values]
-    return " · ".join([*model, tags["category"], f"fold {tags['fold']}"])
+    fold = f"fold {tags['fold']}" if "folds" not in tags else f"{tags['folds']} fold {tags['fold']}"
+    return " · ".join([*model, tags["category"], fold])
 
 
-def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
+def run_tags(config: DictConfig, parts: Parts) -> dict[str, str]:
     """Return the tags by which runs are compared: every group's choice, and each changed value."""
     choices = HydraConfig.get().runtime.choices
     groups = [str(group) for group in choices if "/" not in group and group != "tracking"]
@@ -102,7 +110,11 @@ def run_tags(config: DictConfig, fold: Fold) -> dict[str, str]:
     if tags["backbone"] == "timm":
         tags["backbone"] = str(config.backbone.name)
         changed.pop("backbone.name")
-    return {**tags, **changed, "category": config.category, "fold": fold.label}
+    if isinstance(parts.fold, LabelledFold):
+        tags["folds"] = tags["fold"]
+    if parts.supervised:
+        tags[SUPERVISED] = "true"
+    return {**tags, **changed, "category": config.category, "fold": parts.fold.label}
 
 
 def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,14 @@ from gad_bench.base.process import quick_imports
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
-from gad_bench.data.split import Fold, Split, cross_fits
+from gad_bench.data.split import (
+    Fold,
+    LabelledFold,
+    Split,
+    cross_fits,
+    split_catalog,
+    split_labelled,
+)
 from gad_bench.evaluation import Definitions, Threshold
 from gad_bench.evaluation.conformal import allowed
 from gad_bench.evaluation.thresholds import CONFORMAL
@@ -22,11 +29,14 @@ from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
 from gad_bench.features.source import FeatureSource
+from gad_bench.figures.embedding import Embedding, NoEmbedding
 from gad_bench.figures.explanation import Explanation, NoExplanation
-from gad_bench.gaussian import Combination, Detector
+from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
+
+SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +49,13 @@ class Parts:
     runtime: Runtime
     extraction: Extraction
     maps: MapStorage
-    fold: Fold
+    fold: Fold | LabelledFold
     augmentation: Augmentation
-    detector: Detector | PatchDetector
+    detector: Detector | PatchDetector | SupervisedDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
+    embedding: Embedding
     threshold: Threshold
     metrics: Definitions
     tracking: Tracker
@@ -59,6 +70,23 @@ class Parts:
         with quick_imports():
             return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
+    @property
+    def supervised(self) -> bool:
+        """Whether the detector learns from labels, of anomalous images too."""
+        return isinstance(self.detector, SupervisedDetector)
+
+    def splits(self, config: DictConfig, catalog: pd.DataFrame) -> list[Split]:
+        """Split a catalog's rows by each fold of a run.
+
+        Raises:
+            UserError: the fold does not go with the detector, or asks for more images than there
+                are.
+        """
+        if self.supervised:
+            return split_labelled(catalog, self.fold, config.contamination, config.shots)
+        shares = config.contamination, config.seed, config.largest_contamination
+        return split_catalog(catalog, self.fold, *shares, config.shots)
+
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
 
@@ -66,6 +94,8 @@ class Parts:
         they promise is exact.
         """
         threshold, own = self.threshold, len(splits[0].validation)
+        if isinstance(self.fold, LabelledFold):
+            return []
         if CONFORMAL not in threshold.methods or allowed(threshold.fpr, own):
             return []
         return cross_fits(splits[0], catalog["label"].to_numpy(), self.fold)
@@ -81,6 +111,12 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if self.supervised and not isinstance(self.localisation, NoLocalisation):
+            raise UserError(
+                "localisation= is fitted on good images alone, and this detector on anomalous ones "
+                "too: use localisation=none"
+            )
         single = {"localisation": NoLocalisation, "explanation": NoExplanation}
         for group, none in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
@@ -115,6 +151,7 @@ class Parts:
             "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
             "localisation": (NoLocalisation, "it gives heat maps itself"),
             "explanation": (NoExplanation, "its scores come from no single block"),
+            "embedding": (NoEmbedding, "it has maps of images, not vectors"),
         }
         for group, (none, reason) in useless.items():
             if not isinstance(getattr(self, group), none):

@@ -34,7 +34,7 @@ from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
-from gad_bench.steps.parts import Parts
+from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,8 @@ class Results:
     def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
         """Draw the figures that are wanted; those of several folds show the images' mean scores.
 
-        Without test images they show the good images held out.
+        Without test images they show the good images held out. The files' names say where labels
+        were learned from.
 
         Args:
             output: the folder.
@@ -219,8 +220,17 @@ class Results:
         """
         if not self.config.figures:
             return
+        self._draw(output, metrics)
+        if self.parts.supervised:
+            for figure in output.glob("*.png"):
+                figure.rename(figure.with_name(f"{SUPERVISED}_{figure.name}"))
+
+    def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_calibration, draw_figures
 
+        stored = self.evidence.stored
+        if isinstance(stored, StoredFeatures):
+            self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
         shown, rows = average_folds(self.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
@@ -239,7 +249,6 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        stored = self.evidence.stored
         if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
             blocks, fitted = stored.blocks, self.model.blocks
             self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
@@ -264,6 +273,7 @@ class Results:
             **_speed(self.evidence.stored.images_per_second),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.evidence.cache_hit,
+            **({SUPERVISED: True} if self.parts.supervised else {}),
         }
 
 

@@ -111,20 +111,24 @@ def parted_scores(
     combined: Vector,
     blocks: Mapping[int, Vector] = MappingProxyType({}),
 ) -> Scores:
-    """Part the scores of the test rows from those of the validation rows, which follow them."""
-    count = len(split.test)
+    """Part the scores of the test rows from those of the validation rows, which follow them.
+
+    Of the latter the good images' are kept: by them alone is a threshold calibrated.
+    """
+    count, labels = len(split.test), catalog["label"].to_numpy()
+    good = np.flatnonzero(labels[split.validation] == 0)
     held_out = HeldOut(
-        images=split.validation,
-        blocks={block: values[count:] for block, values in blocks.items()},
-        combined=combined[count:],
+        images=split.validation[good],
+        blocks={block: values[count:][good] for block, values in blocks.items()},
+        combined=combined[count:][good],
     )
     return Scores(
-        labels=catalog["label"].to_numpy()[split.test],
+        labels=labels[split.test],
         defects=list(catalog["defect"].iloc[split.test]),
         blocks={block: values[:count] for block, values in blocks.items()},
         combined=combined[:count],
         dimensions={},
-        held_out=held_out if len(split.validation) else None,
+        held_out=held_out if len(good) else None,
     )
 
 

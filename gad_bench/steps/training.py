@@ -65,8 +65,9 @@ def obtain_training(
 ) -> Training:
     """Return the vectors to be fitted, augmenting where that is asked for.
 
-    Every training image of the catalog is augmented, whatever the fold, and every anomalous test
-    image as soon as the fitted ones are contaminated: so all folds, shares and seeds use the same.
+    Every training image of the catalog is augmented, whatever the fold, and every anomalous image
+    of the test folder as soon as one of them is fitted, likewise every good one: so all folds,
+    shares and seeds use the same.
 
     Raises:
         UserError: an image or the store cannot be used, or a feature is not finite.
@@ -120,9 +121,10 @@ def _augmented_rows(catalog: pd.DataFrame, fitted: Rows) -> list[Rows]:
     """Return groups of rows that are stored together."""
     is_train = (catalog["split"] == "train").to_numpy()
     groups = [np.flatnonzero(is_train)]
-    if not is_train[fitted].all():
-        anomalous = (catalog["label"] == 1).to_numpy()
-        groups.append(np.flatnonzero(~is_train & anomalous))
+    for label in (1, 0):
+        others = np.flatnonzero(~is_train & (catalog["label"] == label).to_numpy())
+        if np.isin(others, fitted).any():
+            groups.append(others)
     return groups
 
 

@@ -10,6 +10,7 @@ from gad_bench.tracking.interface import (
     TrackedRun,
     Tracker,
     refuse_password,
+    without_password,
 )
 from gad_bench.tracking.mlflow_runs import MLflow
 from gad_bench.tracking.nowhere import NoTracking
@@ -26,4 +27,5 @@ __all__ = [
     "TrackedRun",
     "Tracker",
     "refuse_password",
+    "without_password",
 ]

@@ -106,6 +106,11 @@ class Tracker(Protocol):
         """Record what became of a sweep's jobs."""
 
 
+def without_password(text: str) -> str:
+    """Return a text with the passwords of the addresses that it names blotted out."""
+    return PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
+
+
 def refuse_password(text: str) -> None:
     """Refuse an address, or an override that names one, that holds a password.
 

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.model_selection import KFold as ReferenceKFold
+from sklearn.model_selection import StratifiedKFold
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.split import (
@@ -9,9 +10,12 @@ from gad_bench.data.split import (
     Full,
     KFold,
     Split,
+    Stratified,
+    choose,
     contaminate,
     cross_fits,
     split_catalog,
+    split_labelled,
 )
 
 
@@ -141,6 +145,33 @@ def test_a_largest_share_that_leaves_no_anomalous_test_image_is_refused_at_each_
         contaminate(SPLIT, LABELS, share=0.0, seed=0, largest=0.75)
 
 
+def test_fewer_shots_are_among_more_and_what_is_not_chosen_is_not_used() -> None:
+    few, more, other = (choose(SPLIT, n, seed) for n, seed in ((4, 3), (16, 3), (4, 4)))
+    assert (len(few.train), len(more.train)) == (4, 16)
+    assert set(few.train) < set(more.train) < set(SPLIT.train)
+    assert set(few.train) != set(other.train)
+    np.testing.assert_array_equal(few.validation, SPLIT.validation)
+    np.testing.assert_array_equal(few.test, SPLIT.test)
+    assert choose(SPLIT, None, seed=3) is SPLIT
+    assert set(choose(SPLIT, 40, seed=3).train) == set(SPLIT.train)
+
+
+def test_more_shots_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match="shots=41: there are only 40 images to fit"):
+        choose(SPLIT, 41, seed=0)
+
+
+def test_a_detector_that_learns_from_both_takes_no_shots() -> None:
+    with pytest.raises(UserError, match="shots=2 chooses among good images"):
+        split_labelled(labelled_catalog(23, 12), Stratified(), 0.0, shots=2)
+
+
+def test_shots_are_chosen_before_some_are_contaminated() -> None:
+    catalog = pd.DataFrame({"split": ["train"] * 10 + ["test"] * 6, "label": [0] * 12 + [1] * 4})
+    (split,) = split_catalog(catalog, Full(), share=0.5, seed=0, shots=4)
+    assert [(split.train < 10).sum(), (split.train >= 12).sum()] == [2, 2]
+
+
 def test_contamination_depends_on_the_seed_alone() -> None:
     first, again, other = (contaminate(SPLIT, LABELS, share=0.25, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.train, again.train)
@@ -154,3 +185,45 @@ def test_no_contamination_changes_nothing() -> None:
 def test_contamination_that_leaves_no_anomalous_test_image_is_refused() -> None:
     with pytest.raises(UserError, match=r"leaves none to test on: ask for less than 0\.725"):
         contaminate(SPLIT, LABELS, share=0.75, seed=0)
+
+
+def labelled_catalog(good: int = 23, anomalous: int = 11) -> pd.DataFrame:
+    """Good images in all three folders, anomalous ones in the test folder."""
+    folders = ["train"] * (good - 8) + ["validation"] * 3 + ["test"] * (5 + anomalous)
+    return pd.DataFrame({"split": folders, "label": [0] * good + [1] * anomalous})
+
+
+def test_stratified_folds_are_those_of_scikit_learn_used_three_ways() -> None:
+    catalog = labelled_catalog()
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    reference = [test for _, test in folds.split(catalog, catalog["label"])]
+    for index in range(5):
+        (split,) = split_labelled(catalog, Stratified(index=index), 0.0)
+        np.testing.assert_array_equal(split.test, reference[index])
+        np.testing.assert_array_equal(split.validation, reference[(index - 1) % 5])
+        rest = [reference[n] for n in range(5) if n not in (index, (index - 1) % 5)]
+        np.testing.assert_array_equal(split.train, np.sort(np.concatenate(rest)))
+
+
+def test_without_labels_a_stratified_fold_fits_its_good_images_and_tests_the_same() -> None:
+    catalog = labelled_catalog()
+    good = (catalog["label"] == 0).to_numpy()
+    fold = Stratified(index=2, n_splits=4, seed=7)
+    (labelled,), (alone,) = split_labelled(catalog, fold, 0.0), split_catalog(catalog, fold, 0.0, 0)
+    np.testing.assert_array_equal(alone.test, labelled.test)
+    np.testing.assert_array_equal(alone.train, labelled.train[good[labelled.train]])
+    np.testing.assert_array_equal(alone.validation, labelled.validation[good[labelled.validation]])
+    (mixed,) = split_catalog(catalog, fold, 0.1, seed=0)
+    assert set(mixed.train) - set(alone.train) == set(alone.test) - set(mixed.test) != set()
+
+
+def test_fewer_images_of_a_kind_than_stratified_folds_are_refused() -> None:
+    with pytest.raises(UserError, match="4 anomalous images cannot make 5 stratified folds"):
+        split_labelled(labelled_catalog(23, 4), Stratified(), 0.0)
+
+
+def test_two_stratified_folds_leave_none_to_fit_and_are_refused() -> None:
+    with pytest.raises(UserError, match=r"fold\.n_splits must be at least 3, not 2"):
+        Stratified(n_splits=2)
+    with pytest.raises(UserError, match=r"fold\.index=5: there is no such fold"):
+        Stratified(index=5)

@@ -14,6 +14,7 @@ from gad_bench.figures.curves import draw_histogram
 from gad_bench.figures.run_figures import draw_figures
 
 NAMES = ["blocks.png", "contact_sheet.png", "curves.png", "histogram.png"]
+SEVERAL = ["block_curves.png"]  # where there are several blocks
 
 
 def picture(path: Path, height: int, width: int, value: int = 90) -> str:
@@ -21,8 +22,8 @@ def picture(path: Path, height: int, width: int, value: int = 90) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("count", [1, 9])
-def test_a_run_leaves_four_figures_whole(count: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "blocks"), [(1, 2), (9, 1)])
+def test_a_run_leaves_its_figures_whole(count: int, blocks: int, tmp_path: Path) -> None:
     labels = np.repeat([0, 1], count)
     values = np.random.default_rng(0).normal(size=2 * count) + 5 * labels
     tested = pd.DataFrame(
@@ -36,14 +37,15 @@ def test_a_run_leaves_four_figures_whole(count: int, tmp_path: Path) -> None:
     scores = Scores(
         labels=labels,
         defects=list(tested["defect"]),
-        blocks={0: values},
+        blocks=dict.fromkeys(range(blocks), values),
         combined=values,
         dimensions={},
     )
     output = tmp_path / "output"
     draw_figures(output, tested, scores, evaluate(scores, seed=0), "a run")
-    assert sorted(path.name for path in output.iterdir()) == NAMES
-    assert all(cv2.imread(str(output / name)) is not None for name in NAMES)
+    names = NAMES if blocks == 1 else [*SEVERAL, *NAMES]
+    assert sorted(path.name for path in output.iterdir()) == names
+    assert all(cv2.imread(str(output / name)) is not None for name in names)
 
 
 @pytest.mark.parametrize("label", [0, 1])

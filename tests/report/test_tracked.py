@@ -87,6 +87,12 @@ def test_a_folder_or_another_file_in_a_databases_place_is_refused_at_once(
     assert content is None or database.read_bytes() == content
 
 
+def test_a_password_in_the_address_is_not_told() -> None:
+    with pytest.raises(UserError, match=r"ann:\*\*\*@127") as refusal:
+        read_tracked("postgresql://ann:secret@127.0.0.1:1/runs", "test")
+    assert "secret" not in str(refusal.value)
+
+
 def test_a_path_without_a_scheme_says_how_a_database_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"sqlite:///PATH"):
         read_tracked(str(tmp_path / "mlflow.db"), "test")

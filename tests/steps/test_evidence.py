@@ -136,6 +136,7 @@ def test_a_saved_detector_is_evaluated_with_pixel_metrics(
         (["augmentation=paper"], "augmentation= does not go with a detector on patches"),
         (["localisation=padim"], "localisation= does not go with a detector on patches"),
         (["explanation=components"], "explanation= does not go with a detector on patches"),
+        (["embedding=pca"], "embedding= does not go with a detector on patches"),
         (["detector.blocks=[2,9]"], "there is no block 9; this backbone's blocks are 0 to 3"),
         (["maps.keep=[4]"], "maps.keep=[4]: there is no block 4"),
         (["detector.share=0"], "detector.share must lie in (0, 1]"),

@@ -36,6 +36,10 @@ USUAL = {
             "oas · resnet-18 · torch runtime · runtime.precision=bfloat16 · contamination=0.1"
             " · screw · fold 3",
         ),
+        (
+            {"detector": "supervised_linear_probe", "folds": "stratified"},
+            "supervised_linear_probe · resnet-18 · screw · stratified fold 3",
+        ),
         ({"explanation": "components", "extraction": "ray"}, "oas · resnet-18 · screw · fold 3"),
     ],
 )

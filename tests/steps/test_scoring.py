@@ -23,10 +23,11 @@ CHOICES = {
     group: sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
     for group in ("covariance", "detector", "combination")
 }
-CHOICES["detector"] = [  # of vectors
+CHOICES["detector"] = [  # of vectors without labels
     name
     for name in CHOICES["detector"]
-    if "gad_bench.patches" not in (config_folder() / "detector" / f"{name}.yaml").read_text()
+    if "gad_bench.gaussian" in (config_folder() / "detector" / f"{name}.yaml").read_text()
+    and not name.startswith("supervised_")
 ]
 
 

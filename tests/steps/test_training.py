@@ -17,7 +17,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.config import compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation, PaperAugmentation
 from gad_bench.data.catalog import ImageRow, make_catalog
-from gad_bench.data.split import Full, KFold, Split, split_catalog
+from gad_bench.data.split import Full, KFold, Split, Stratified, split_catalog, split_labelled
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Encoder
@@ -111,6 +111,16 @@ def test_contaminating_images_are_augmented_like_the_others(
     order = np.sort(split.train)
     expected = source.augmented(list(catalog["path"].iloc[order]), PAPER, FACTS).blocks[1]
     np.testing.assert_allclose(found.blocks[1][found.rows(split)], expected, rtol=1e-5)
+
+
+def test_labelled_images_of_both_folders_are_augmented(
+    catalog: pd.DataFrame, source: FeatureSource
+) -> None:
+    (split,) = split_labelled(catalog, Stratified(n_splits=3), 0.0)
+    found = training(catalog, source, split)
+    images = found.images[found.rows(split)]
+    np.testing.assert_array_equal(np.sort(images), np.repeat(split.train, PASSES))
+    assert set(catalog["label"].iloc[images]) == {0, 1}
 
 
 def test_all_shares_and_seeds_of_contamination_share_one_extraction(
