@@ -11,6 +11,7 @@ from typing import Any
 
 from gad_bench.base.errors import UserError
 
+MARK = "://"  # in a URL, and in no folder's name that anybody gives
 AT_ONCE = 8  # objects on their way at a time
 PIECE = 2**26  # bytes asked for at a time: 64 MiB
 PASSWORD = re.compile(
@@ -82,10 +83,14 @@ class RemoteFolder:
         own = (entry["name"].rstrip("/") for entry in found if entry["type"] == "directory")
         return sorted(PurePosixPath(name).name for name in own)
 
-    def files(self, within: str = "") -> Iterator[RemoteObject]:
-        """Yield all files in it, or in a folder of it, at any depth; none where there is none.
+    def files(self, within: str = "", depth: int | None = None) -> Iterator[RemoteObject]:
+        """Yield all files in it, or in a folder of it; none where there is none.
 
         Their names may hold anything, ".." among it.
+
+        Args:
+            within: the folder of it.
+            depth: 1 for those right in there; None for any.
 
         Raises:
             UserError: the store cannot be reached.
@@ -93,7 +98,7 @@ class RemoteFolder:
         place = f"{self.path}/{within}".rstrip("/")
         with self._reached():
             self.store.invalidate_cache()
-            found = self.store.find(place, detail=True)
+            found = self.store.find(place, maxdepth=depth, detail=True)
         for path, told in found.items():
             if told["type"] == "file" and path.startswith(f"{self.path}/"):
                 name = path.removeprefix(f"{self.path}/")

@@ -15,8 +15,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.references import escaped
 from gad_bench.base.stored_config import read_stored_mapping
-from gad_bench.config import build, check, require_known_classes
-from gad_bench.data.catalog import Dataset
+from gad_bench.config import build, build_dataset, check, require_known_classes
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
@@ -84,7 +83,7 @@ def evaluate_detector(
     """
     watch = Stopwatch()
     check(config)
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config, config.category)
     tracker: Tracker = build(config.tracking)
     catalog = dataset.catalog(config.category)
     if images == "test":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gad_bench.base.files import TEMPORARY
-from gad_bench.data import fingerprint
+from gad_bench.data import fingerprint, remote_root
 from gad_bench.features import decoded
 from gad_bench.features.shards import (
     ABOUT,
@@ -36,7 +36,7 @@ DRAFTS = [
     f"{folder}/{TEMPORARY}*"
     for folder in (
         *(LAYOUT, f"{LAYOUT}/[0-9a-f]*", f"{LAYOUT}/[0-9a-f]*/to-block-*"),
-        *(fingerprint.FOLDER, decoded.FOLDER, f"{decoded.FOLDER}/*-[0-9]*/??"),
+        *(fingerprint.FOLDER, remote_root.FOLDER, decoded.FOLDER, f"{decoded.FOLDER}/*-[0-9]*/??"),
     )
 ]
 """Where what is not finished yet lies, or what is being removed."""
@@ -94,15 +94,17 @@ class Holding:
 
 @dataclass(frozen=True)
 class KeptImages:
-    """Decoded images of one input size as they lie in the cache.
+    """Images as they lie in the cache: decoded ones of one input size, or copies of one root's.
 
     Attributes:
+        what: they are, for people.
         folder: their place.
         images: their number.
         size: in bytes.
         used: when one was last read or written, in seconds since 1970.
     """
 
+    what: str
     folder: Path
     images: int
     size: int
@@ -111,7 +113,7 @@ class KeptImages:
     @property
     def name(self) -> str:
         """What they are, for people."""
-        return f"{self.images} decoded image{'s' * (self.images != 1)}"
+        return f"{self.images} {self.what} image{'s' * (self.images != 1)}"
 
     def remove(self) -> bool:
         """Remove them; whoever reads or writes one meanwhile goes on without.
@@ -138,14 +140,18 @@ def holdings(cache_dir: Path) -> list[Holding]:
 
 
 def kept_images(cache_dir: Path) -> list[KeptImages]:
-    """Return the decoded images, by input size."""
+    """Return the decoded images, by input size, and the copies of images on object storage."""
     found = []
     for folder in sorted((cache_dir / decoded.FOLDER).glob("[!.]*")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
             if not decoded.holds_images(folder):  # the user's own
                 continue
             images, used = sum(1 for _ in folder.glob("*/[!.]*")), folder.stat().st_mtime
-            found.append(KeptImages(folder, images, size_of(folder), used))
+            found.append(KeptImages("decoded", folder, images, size_of(folder), used))
+    for mirror in remote_root.mirrors(cache_dir):
+        with contextlib.suppress(FileNotFoundError):
+            images, used = sum(1 for _ in mirror.copies()), mirror.folder.stat().st_mtime
+            found.append(KeptImages("copied", mirror.folder, images, size_of(mirror.folder), used))
     return found
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports
-from gad_bench.config import build
+from gad_bench.config import build, build_dataset
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import (
@@ -68,7 +68,9 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+            groups = [field.name for field in fields(cls) if field.name != "dataset"]
+            others = {group: build(config[group]) for group in groups}
+            return cls(dataset=build_dataset(config, config.category), **others)
 
     @property
     def supervised(self) -> bool:

@@ -282,25 +282,9 @@ class TestShared:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """A bucket of an S3-compatible server on this machine."""
-    for module in ("moto", "s3fs"):
-        if find_spec(module) is None:
-            pytest.skip("needs pip install 'gad-bench[test-s3]'")
-    from moto.server import ThreadedMotoServer
+    if find_spec("moto") is None or find_spec("s3fs") is None:
+        pytest.skip("needs pip install 'gad-bench[test-s3]'")
+    from s3_server import s3_bucket
 
-    patch = pytest.MonkeyPatch()
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in (
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-        ("AWS_ACCESS_KEY_ID", "made-up"),
-        ("AWS_SECRET_ACCESS_KEY", "made-up"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        patch.setenv(name, value)
-    fsspec.filesystem("s3").mkdir("bolts")
-    yield "s3://bolts"
-    fsspec.filesystem("s3").clear_instance_cache()
-    patch.undo()
-    server.stop()
+    with s3_bucket() as url:
+        yield url
