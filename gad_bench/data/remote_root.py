@@ -22,12 +22,11 @@ from pathlib import Path, PurePosixPath
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import whole_file
 from gad_bench.base.remote import AT_ONCE, RemoteFolder, RemoteObject
-from gad_bench.data.images import SUFFIXES
 
 log = logging.getLogger(__name__)
 
 FOLDER = "objects-v1"
-WANTED = SUFFIXES | {".csv"}  # lists of images
+LISTS = ".csv"  # of images
 MEGABYTE = 10**6
 
 
@@ -104,9 +103,9 @@ def local_root(url: str, category: str | None, known: Sequence[str], cache_dir: 
     remote = RemoteFolder.at(url)
     mirror = Mirror.of(remote, cache_dir)
     left_out = _left_out(remote, category, known)
-    found = [own for own in _objects(remote, left_out) if _is_wanted(own.name)]
+    found = _wanted(_objects(remote, left_out))
     if not found and not left_out:
-        raise UserError(f"{url} holds no images: it must hold {', '.join(sorted(SUFFIXES))} files")
+        raise UserError(f"{url} holds no images")
     try:
         mirror.root.mkdir(parents=True, exist_ok=True)
         with FileLock(mirror.folder.with_suffix(".lock")):
@@ -138,9 +137,16 @@ def _objects(remote: RemoteFolder, left_out: set[str]) -> Iterator[RemoteObject]
             yield from remote.files(name)
 
 
-def _is_wanted(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in WANTED and not any(part.startswith("._") for part in path.parts)
+def _wanted(objects: Iterable[RemoteObject]) -> list[RemoteObject]:
+    """Return the images and lists of images; not what macOS leaves beside each file it copies."""
+    from gad_bench.data.images import SUFFIXES
+
+    return [
+        own
+        for own in objects
+        if (path := PurePosixPath(own.name)).suffix.lower() in {*SUFFIXES, LISTS}
+        if not path.name.startswith("._")
+    ]
 
 
 def _update(
