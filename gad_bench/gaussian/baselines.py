@@ -226,7 +226,7 @@ class IsolationForest(MetricDetector):
         Raises:
             UserError: one sample alone, which no split isolates.
         """
-        if samples.count < 2:
+        if samples.count == 1:
             raise UserError(
                 "detector=isolation_forest splits samples apart, and 1 is there: use more"
             )
