@@ -125,6 +125,7 @@ def obtain_evidence(
             lessons=lessons,
             stored=KeptNetworks(folders[-1], Recipe({}, images.digests).images_digest),
             cache_hit=all(is_finished(folder) for folder in folders),
+            seed=config.seed,
             smallest_defect=(
                 defect_share(parts.dataset.facts(config.category), catalog)
                 if detector.needs_smallest_defect
@@ -133,7 +134,7 @@ def obtain_evidence(
         )
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
-        return MapEvidence(catalog, maps, detector, parts.backbone.image_size())
+        return MapEvidence(catalog, maps, detector, parts.backbone.image_size(), config.seed)
     features = source.features(images)
     limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
@@ -216,6 +217,7 @@ class MapEvidence:
     stored: ObtainedMaps
     detector: PatchDetector
     image_size: Size
+    seed: int  # of the bootstrap
 
     @property
     def cache_hit(self) -> bool:
@@ -246,7 +248,7 @@ class MapEvidence:
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat)
+        return measure_folds(self.catalog, splits, heat, self.seed)
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
@@ -263,6 +265,7 @@ class ImageEvidence:
     stored: KeptNetworks
     cache_hit: bool
     smallest_defect: float | None
+    seed: int  # of the bootstrap
 
     @property
     def seconds_extract(self) -> float:
@@ -293,7 +296,7 @@ class ImageEvidence:
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Measure the folds' error maps, as they are."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat) if heat else None
+        return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
 
     def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
         """Draw some images beside what the network gives back of them, if it does."""

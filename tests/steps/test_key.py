@@ -79,6 +79,7 @@ SAME: dict[str, Any] = {
     "batch_size": 3,
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
+    "cache_remote": "file://{remote}",
     "keep_images": True,
     "figures": False,
     "resume": True,
@@ -184,6 +185,7 @@ class Workshop:
             "same_weights": shutil.copy(folder / "weights.pth", folder / "copy.pth"),
             "other_weights": write_weights(folder / "other.pth", 1),
             "elsewhere": folder / "elsewhere",
+            "remote": folder / "remote",
             "same_images": folder / "same images",
             "alias": "resnet18.a1_in1k",
         }
