@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -51,6 +51,7 @@ def run(
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
+    parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)
@@ -96,6 +97,7 @@ def run(
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
         )
         metrics = results.measure(output)
@@ -105,8 +107,10 @@ def run(
         if config.save is not None:
             _save(results, fits, source, tracked, description.tags)
             watch.lap("record")
-        draw = results.figures(output, metrics)
-        end(recording, draw, partial(_record, tracked, metrics, results.images, output, watch))
+        recorded = metrics, results.images, output, results.named_curves
+        end(
+            recording, results.figures(output, metrics), partial(_record, watch, tracked, *recorded)
+        )
     watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
@@ -132,16 +136,17 @@ def _save(
 
 
 def _record(
+    watch: Stopwatch,
     tracked: TrackedRun,
     metrics: Mapping[str, Any],
     images: DatasetInput,
     output: Path,
-    watch: Stopwatch,
+    curves: Mapping[str, Sequence[float]],
 ) -> None:
     """Record a run that has all its other files."""
     watch.lap("figures")
     write_metrics(output, metrics)
-    tracked.log(metrics, images, output)
+    tracked.log(metrics, images, output, curves)
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:
