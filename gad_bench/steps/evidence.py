@@ -26,7 +26,12 @@ from gad_bench.patches.heat_maps import HeatMaps
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, parted_scores, score
-from gad_bench.steps.training import Training, obtain_training
+from gad_bench.steps.training import (
+    Training,
+    TrainingMaps,
+    obtain_training,
+    obtain_training_maps,
+)
 
 Model = FittedModel | FittedPatchDetector
 
@@ -77,12 +82,12 @@ def obtain_evidence(
         UserError: an image or the store cannot be used, a feature is not finite, or a supervised
             detector would be fitted on what it is tested on.
     """
-    detector = parts.detector
+    detector, limits = parts.detector, parts.dataset.facts(config.category)
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
-        return MapEvidence(catalog, maps, detector, parts.backbone.image_size())
+        shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
+        return MapEvidence(catalog, maps, shown, detector, parts.backbone.image_size())
     features = source.features(images)
-    limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     if parts.supervised:
         require_apart(splits, images)
@@ -157,18 +162,19 @@ class MapEvidence:
 
     catalog: pd.DataFrame
     stored: ObtainedMaps
+    training: TrainingMaps
     detector: PatchDetector
     image_size: int
 
     @property
     def cache_hit(self) -> bool:
         """Whether nothing had to be extracted."""
-        return self.stored.cache_hit
+        return all(maps.cache_hit for maps in self._obtained)
 
     @property
     def seconds_extract(self) -> float:
         """What the extraction took."""
-        return self.stored.seconds_extract
+        return sum(maps.seconds_extract for maps in self._obtained)
 
     @one_thread()
     def fit(self, split: Split) -> FittedPatchDetector:
@@ -177,7 +183,7 @@ class MapEvidence:
         Raises:
             UserError: the maps admit no fit, or it takes too much memory.
         """
-        return self.detector.fit(self.stored.rows(split.train))
+        return self.detector.fit(self.training.rows(split))
 
     def score(self, model: FittedPatchDetector, split: Split) -> Outcome:
         """Score the test and validation rows."""
@@ -190,6 +196,12 @@ class MapEvidence:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
         return measure_folds(self.catalog, splits, heat)
+
+    @property
+    def _obtained(self) -> list[ObtainedMaps]:
+        """The images' maps, and those of augmented ones where they are others."""
+        fitted = self.training.maps
+        return [self.stored] if fitted is self.stored else [self.stored, fitted]
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports
 from gad_bench.config import build
-from gad_bench.data.augmentation import Augmentation, NoAugmentation
+from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import (
     Fold,
@@ -148,7 +148,6 @@ class Parts:
         """Refuse what a detector on patches has no use for."""
         self.map_blocks(detector)
         useless = {
-            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
             "localisation": (NoLocalisation, "it gives heat maps itself"),
             "explanation": (NoExplanation, "its scores come from no single block"),
             "embedding": (NoEmbedding, "it has maps of images, not vectors"),
