@@ -41,7 +41,7 @@ def draw_figures(
     """
 
     def draw_sheet() -> None:
-        shown = extremes(tested, scores, metrics.get("threshold_conformal"))
+        shown = extremes(tested, scores, _flagged(scores, metrics))
         save_picture(draw_contact_sheet(shown), output / "contact_sheet.png", name)
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
@@ -56,6 +56,14 @@ def draw_figures(
                 save_figure(panels, output / "block_curves.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
+
+
+def _flagged(scores: Scores, metrics: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """Return which images are called anomalous, None where nothing decides."""
+    if scores.p_values is not None and "fpr_used" in metrics:
+        return np.asarray(scores.p_values <= metrics["fpr_used"])
+    threshold = metrics.get("threshold_conformal")
+    return None if threshold is None else np.asarray(scores.combined > threshold)
 
 
 def draw_calibration(

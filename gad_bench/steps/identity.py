@@ -56,7 +56,8 @@ BESIDE = (
     *("experiment", "variant"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("shots", "contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "largest_contamination", "seed")
+"""Values of the top level that change the numbers."""
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 

@@ -117,11 +117,15 @@ class Parts:
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
                 "too: use localisation=none"
             )
-        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
-        for group, none in single.items():
+        single = {
+            "localisation": (NoLocalisation, "; detector=patch_gaussian maps those of all folds"),
+            "explanation": (NoExplanation, ""),
+        }
+        for group, (none, other) in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
-                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and "
+                    f"fold.index{other}"
                 )
 
     def map_blocks(self, detector: PatchDetector) -> list[int]:

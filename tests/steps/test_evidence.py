@@ -64,7 +64,7 @@ def test_one_sweep_over_all_detectors_reads_each_image_once(
     assert [metrics["cache_hit"] for metrics in found] == [False] + [True] * len(DETECTORS)
     for folder, metrics in zip(outcome.runs[1:], found[1:], strict=True):
         scores = pd.read_csv(folder / "scores.csv")
-        assert list(scores) == ["path", "label", "defect", "score", "p_value"]
+        assert list(scores) == ["path", "label", "defect", "score", "p_value", "heat_maximum"]
         assert metrics["auroc"] == pytest.approx(roc_auc_score(scores["label"], scores["score"]))
         assert not [key for key in metrics if "_block_" in key]
         assert all(0 <= metrics[key] <= 1 for key in PIXELS)
