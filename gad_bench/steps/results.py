@@ -32,15 +32,14 @@ from gad_bench.evaluation import (
 )
 from gad_bench.evaluation.scores import DETECTED
 from gad_bench.evaluation.working_points import WorkingPoints
-from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
-from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.advice import advise_on_auroc
-from gad_bench.steps.evidence import Evidence, Model
+from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
+from gad_bench.trained.schedule import Curves
 
 NAMED = 5  # missed images, in the last words
 
@@ -108,13 +107,13 @@ def scored_images(
     dataset: Dataset,
     category: str,
     catalog: pd.DataFrame,
-    features: StoredFeatures | ObtainedMaps,
+    stored: Stored,
 ) -> DatasetInput:
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
         source=os.path.commonpath(list(catalog["path"])),
-        digest=features.images_digest,
+        digest=stored.images_digest,
     )
 
 
@@ -185,9 +184,10 @@ def point_the_way(
     _announce_price(metrics)
     _announce_rates(metrics)
     _announce_missed(output / MISSED)
-    source = "read from" if metrics["cache_hit"] else "extracted into"
+    what, made = ("network", "trained") if EPOCHS in metrics else ("features", "extracted")
+    source = "read from" if metrics["cache_hit"] else f"{made} into"
     log.info("time: %s", watch)
-    log.info("features %s %s", source, store)
+    log.info("%s %s %s", what, source, store)
     log.info("scores, metrics and figures: %s", output)
     if viewer:
         log.info("compare runs: %s", viewer)
@@ -213,6 +213,7 @@ def _announce_rates(metrics: Mapping[str, Any]) -> None:
         log.info("threshold for %.3g %% false alarms: %s", wanted, ", ".join(measured))
 
 
+EPOCHS = "epochs"  # a metric of what was trained
 RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
 
 
@@ -241,6 +242,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
     """
 
@@ -250,10 +252,11 @@ class Results:
     catalog: pd.DataFrame
     splits: Sequence[Split]
     evidence: Evidence
-    model: Model
+    model: object
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    curves: Sequence[Curves]
     seconds_fit: float
 
     @property
@@ -298,8 +301,11 @@ class Results:
                 figure.rename(figure.with_name(f"{SUPERVISED}_{figure.name}"))
 
     def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_calibration, draw_figures
+        from gad_bench.figures.run_figures import draw_calibration, draw_figures, draw_training
 
+        if self.curves:
+            best = [fold.best_epoch for fold in self.curves]
+            draw_training(output, [fold.values for fold in self.curves], best, self.name)
         stored = self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
@@ -323,9 +329,7 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
-            blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+        self.evidence.draw(output, self.model, rows, shown, self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
@@ -340,6 +344,16 @@ class Results:
         return working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
 
     @property
+    def named_curves(self) -> dict[str, Sequence[float]]:
+        """A value an epoch by name, which ends in the fold's number where there are several."""
+        several = len(self.curves) > 1
+        return {
+            f"{name}_fold_{number}" if several else name: values
+            for number, curves in enumerate(self.curves)
+            for name, values in curves.values.items()
+        }
+
+    @property
     def _tested(self) -> list[Rows]:
         return [split.test for split in self.splits]
 
@@ -349,6 +363,7 @@ class Results:
             "images_test": int(np.median([len(split.test) for split in self.splits])),
             "seconds_extract": self.evidence.seconds_extract,
             **_speed(self.evidence.stored.images_per_second),
+            **_length(self.curves),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.evidence.cache_hit,
             **({SUPERVISED: True} if self.parts.supervised else {}),
@@ -357,3 +372,12 @@ class Results:
 
 def _speed(images_per_second: float | None) -> dict[str, float]:
     return {} if images_per_second is None else {"images_per_second_extract": images_per_second}
+
+
+def _length(curves: Sequence[Curves]) -> dict[str, float]:
+    """Return how long networks were trained, means over the folds."""
+    if not curves:
+        return {}
+    lengths = [len(fold.values["training_loss"]) for fold in curves]
+    best = [fold.best_epoch for fold in curves]
+    return {EPOCHS: float(np.mean(lengths)), "best_epoch": float(np.mean(best))}
