@@ -39,6 +39,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
+    parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)

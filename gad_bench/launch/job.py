@@ -106,7 +106,7 @@ def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path)
     """
     if any(line.startswith("category=") for line in overrides):
         return
-    dataset = configuration.build(config.dataset)
+    dataset = configuration.build_dataset(config, config.category)
     names = dataset.category_names()
     if config.category in names:
         return

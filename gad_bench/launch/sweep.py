@@ -34,7 +34,7 @@ from gad_bench.base.run_folder import (
     state_of,
 )
 from gad_bench.base.stored_config import read_stored
-from gad_bench.config import build, override
+from gad_bench.config import build, build_dataset, override
 from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ def list_choices(config: DictConfig) -> None:
     if choices.get(CATEGORY) == EVERY:
         del choices[CATEGORY]
         if not any(line.startswith(f"{CATEGORY}=") for line in task):
-            task.insert(0, override(CATEGORY, *build(config.dataset).category_names()))
+            task.insert(0, override(CATEGORY, *build_dataset(config).category_names()))
     with flag_override(config.hydra, "readonly", False):
         sweeper.params, overrides.task = choices, task
 

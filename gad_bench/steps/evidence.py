@@ -18,7 +18,7 @@ from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores
-from gad_bench.features.interface import Backbone
+from gad_bench.features.interface import Backbone, Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import Recipe, StoredFeatures
@@ -130,6 +130,7 @@ def obtain_evidence(
             lessons=lessons,
             stored=KeptNetworks(folders[-1], Recipe({}, images.digests).images_digest),
             cache_hit=all(is_finished(folder) for folder in folders),
+            seed=config.seed,
             smallest_defect=(
                 defect_share(limits, catalog) if detector.needs_smallest_defect else None
             ),
@@ -137,7 +138,8 @@ def obtain_evidence(
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
         shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
-        return MapEvidence(catalog, maps, shown, detector, parts.backbone.image_size())
+        size = parts.backbone.image_size()
+        return MapEvidence(catalog, maps, shown, detector, size, config.seed)
     features = source.features(images)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
@@ -219,7 +221,8 @@ class MapEvidence:
     stored: ObtainedMaps
     training: TrainingMaps
     detector: PatchDetector
-    image_size: int
+    image_size: Size
+    seed: int  # of the bootstrap
 
     @property
     def cache_hit(self) -> bool:
@@ -250,7 +253,7 @@ class MapEvidence:
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat)
+        return measure_folds(self.catalog, splits, heat, self.seed)
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
@@ -273,6 +276,7 @@ class ImageEvidence:
     stored: KeptNetworks
     cache_hit: bool
     smallest_defect: float | None
+    seed: int  # of the bootstrap
 
     @property
     def seconds_extract(self) -> float:
@@ -303,7 +307,7 @@ class ImageEvidence:
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Measure the folds' error maps, as they are."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat) if heat else None
+        return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
 
     def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
         """Draw some images beside what the network gives back of them, if it does."""
