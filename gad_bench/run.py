@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
+from gad_bench.data.split import Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import CrossFits, cross_fit
@@ -59,10 +60,7 @@ def run(
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
-    if config.save is not None:
-        from gad_bench.deploy.save import check_savable
-
-        check_savable(config, parts.detector, splits, key)
+    _require_savable(config, parts, splits, key)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -117,6 +115,14 @@ def run(
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
     return metrics
+
+
+def _require_savable(config: DictConfig, parts: Parts, splits: Sequence[Split], key: str) -> None:
+    """Refuse what cannot be saved, where that is asked for, before anything is extracted."""
+    if config.save is not None:
+        from gad_bench.deploy.save import check_savable
+
+        check_savable(config, parts.detector, splits, key)
 
 
 def _save(
