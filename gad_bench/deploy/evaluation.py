@@ -100,7 +100,7 @@ def evaluate_detector(
         watch.lap("images")
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        scores, localised = _score(detector, catalog, features)
+        scores, localised = _score(detector, catalog, features, config.seed)
         watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
@@ -158,9 +158,12 @@ def _obtain(
 
 
 def _score(
-    detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures | ObtainedMaps
+    detector: SavedDetector,
+    catalog: pd.DataFrame,
+    features: StoredFeatures | ObtainedMaps,
+    seed: int,
 ) -> tuple[Scores, Localised | None]:
-    """Score every image of the catalog as a test image."""
+    """Score every image of the catalog as a test image; the seed is the bootstrap's."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
     everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
     localised = None
@@ -170,7 +173,7 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        localised = measure_folds(catalog, [everything], [heat])
+        localised = measure_folds(catalog, [everything], [heat], seed)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised

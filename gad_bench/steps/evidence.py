@@ -80,7 +80,7 @@ def obtain_evidence(
     detector = parts.detector
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
-        return MapEvidence(catalog, maps, detector, parts.backbone.image_size())
+        return MapEvidence(catalog, maps, detector, parts.backbone.image_size(), config.seed)
     features = source.features(images)
     limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
@@ -159,6 +159,7 @@ class MapEvidence:
     stored: ObtainedMaps
     detector: PatchDetector
     image_size: int
+    seed: int  # of the bootstrap
 
     @property
     def cache_hit(self) -> bool:
@@ -189,7 +190,7 @@ class MapEvidence:
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat)
+        return measure_folds(self.catalog, splits, heat, self.seed)
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

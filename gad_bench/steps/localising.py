@@ -14,8 +14,9 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
+from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.pixels import pixel_metrics
+from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
 from gad_bench.patches.truth import MaskedMaps
@@ -61,20 +62,19 @@ def localise(
         return None
     maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
     seconds = time.perf_counter() - started
-    return Localised(
-        fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
-    )
+    metrics = _measure(maps, config.seed) | {"seconds_localise": seconds}
+    return Localised(fitted=fitted, maps=maps, metrics=metrics)
 
 
 def measure_folds(
-    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps]
+    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps], seed: int
 ) -> Localised:
-    """Measure the heat maps of each fold's test rows, and average."""
+    """Measure the heat maps of each fold's test rows, and average; the seed is the bootstrap's."""
     started = time.perf_counter()
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
-    found = [_measure(maps) for maps in folds]
+    found = [_measure(maps, seed) for maps in folds]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
@@ -97,7 +97,7 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps) -> dict[str, Any]:
+def _measure(maps: MaskedMaps, seed: int) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -107,8 +107,12 @@ def _measure(maps: MaskedMaps) -> dict[str, Any]:
             "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
             unknown,
         )
+    labels, maxima = maps.tested["label"], maps.heat.maxima()
+    areas = resampled_auroc(labels, maxima, seed=seed)
     return {
-        "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
+        **with_intervals(
+            {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}
+        ),
         "images_without_mask": unknown,
-        **pixel_metrics(maps),
+        **pixel_metrics_with_intervals(maps, seed=seed),
     }
