@@ -71,6 +71,7 @@ class Config:
     device: str
     cache_dir: str
     keep_images: bool
+    cost: bool
     figures: bool
     resume: bool
     save: str | None

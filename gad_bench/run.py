@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
+from gad_bench.deploy.cost import measure_cost
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
@@ -67,6 +68,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        cost = measure_cost(config, parts, evidence, splits[-1], catalog, model)
+        if cost:
+            watch.lap("cost")
         results = Results(
             name=description.name,
             config=config,
@@ -79,6 +83,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             calibrating=fits.scores,
             localised=localised,
             seconds_fit=watch.seconds["fit"],
+            cost=cost,
         )
         metrics = results.write(output)
         watch.lap("metrics")

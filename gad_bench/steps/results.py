@@ -16,8 +16,8 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
-from gad_bench.base.process import Stopwatch
-from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_metrics
+from gad_bench.base.process import Stopwatch, device_name
+from gad_bench.base.run_folder import CONFIG, DEVICE, METRICS, RESTORED, SCORES, read_metrics
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
@@ -175,6 +175,7 @@ class Results:
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
         seconds_fit: what fitting and scoring took.
+        cost: what the detector costs, by metric; empty where that was not measured.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Results:
     calibrating: Sequence[Scores]
     localised: Localised | None
     seconds_fit: float
+    cost: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -202,9 +204,12 @@ class Results:
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
+            **self.cost,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
+        if self.cost:
+            write_text(output / DEVICE, device_name(self.config.device) + "\n")
         write_results(output, self.config, tables, points.scores, metrics)
         return metrics
 
