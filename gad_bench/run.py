@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
-from gad_bench.deploy.cost import measure_cost
+from gad_bench.deploy.cost import check_measurable, measure_cost
 from gad_bench.deploy.save import Fitted, check_savable, save_detector
 from gad_bench.deploy.serving import served_model
 from gad_bench.steps.advice import advise_on_input
@@ -19,7 +21,9 @@ from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
 
 
-def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
+def run(  # noqa: PLR0915 - the stages stand on one page
+    config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch
+) -> Mapping[str, Any]:
     """Carry out one run and leave its files in the output folder.
 
     Args:
@@ -29,7 +33,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         watch: measures the stages.
 
     Returns:
-        The AUROC of the combined score, NaN where the test set lacks good or anomalous images.
+        The metrics by name.
 
     Raises:
         UserError: the config asks for something impossible.
@@ -38,6 +42,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     parts = Parts.build(config)
     watch.lap("imports")
     catalog = parts.dataset.catalog(config.category)
+    parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
     parts.require_possible(splits, cross)
@@ -46,6 +51,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
     check_savable(config, parts.detector, splits, key)
+    check_measurable(config, parts.detector)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -82,6 +88,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
             cost=cost,
         )
@@ -93,13 +100,13 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             fitted = Fitted(model, outcomes[0].scores, fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
-        tracked.log(metrics, results.images, output)
+        tracked.log(metrics, results.images, output, results.named_curves)
         watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
-    return float(metrics.get("auroc", "nan"))
+    return metrics
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:

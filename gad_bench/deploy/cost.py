@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
+from gad_bench.base.errors import UserError
 from gad_bench.base.process import PeakMemory, resolve_device
 from gad_bench.data.images import read_image
 from gad_bench.data.split import Split
@@ -21,6 +22,7 @@ from gad_bench.deploy.rule import DecisionRule
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.parts import Parts
+from gad_bench.trained import ImageDetector
 
 WARM_UP = 3
 CALLS, SECONDS = 100, 4.0  # of latency: so many, or as many as take so long, but no fewer than 20
@@ -29,6 +31,19 @@ IMAGES = 32  # that are held in memory, decoded
 MEGA = 1e6
 
 Images = list[NDArray[np.uint8]]
+
+
+def check_measurable(config: DictConfig, detector: object) -> None:
+    """Refuse to measure what this module does not know how to carry out.
+
+    Raises:
+        UserError: a network that is trained on the images.
+    """
+    if config.cost and isinstance(detector, ImageDetector):
+        raise UserError(
+            "cost=true measures detectors on features, and this one is a network of its own: "
+            "use cost=false"
+        )
 
 
 def measure_cost(

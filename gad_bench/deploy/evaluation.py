@@ -15,8 +15,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.references import escaped
 from gad_bench.base.stored_config import read_stored_mapping
-from gad_bench.config import build, check, require_known_classes
-from gad_bench.data.catalog import Dataset
+from gad_bench.config import build, build_dataset, check, require_known_classes
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
@@ -35,13 +34,20 @@ from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
-from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
+from gad_bench.steps.results import (
+    announce,
+    point_the_way,
+    scored_images,
+    scores_table,
+    write_missed,
+    write_results,
+)
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
 
 FITTED = (
-    *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
+    *("backbone", "input", "blocks", "runtime", "fold", "augmentation", "contamination"),
     *("normalisation", "reduction", "covariance", "detector", "combination", "threshold"),
     *("computation", "metrics"),
 )
@@ -84,7 +90,7 @@ def evaluate_detector(
     """
     watch = Stopwatch()
     check(config)
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config, config.category)
     tracker: Tracker = build(config.tracking)
     catalog = dataset.catalog(config.category)
     if images == "test":
@@ -111,7 +117,10 @@ def evaluate_detector(
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule),
         }
-        write_results(output, config, [catalog], [scores], metrics)
+        flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
+        if flagged is not None and (scores.labels == 1).any():
+            write_missed(output, scores_table(catalog, scores), flagged)
+        write_results(output, config, [catalog], [scores], localised, metrics)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 

@@ -19,12 +19,14 @@ from gad_bench.deploy.rule import decision_rule
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.source import FeatureSource
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.steps.cross_fitting import CrossFits
 from gad_bench.steps.evidence import Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY
+from gad_bench.trained import ImageDetector
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,8 @@ def check_savable(config: DictConfig, detector: object, splits: Sequence[Split],
         )
     if isinstance(detector, IsolationForest):
         raise UserError("detector=isolation_forest cannot be saved without pickle: choose another")
+    if isinstance(detector, ImageDetector):
+        raise UserError("a trained network cannot be saved: the cache keeps it, for runs alone")
     if config.resume:
         raise UserError("save and resume=true exclude one another: what is restored is not fitted")
     folder = save_folder(config)
@@ -147,6 +151,8 @@ def _require_writable(folder: Path) -> None:
 
 def _placed(backbone: Backbone) -> Backbone:
     """Name the weights by a path that holds wherever the detector is loaded."""
+    if isinstance(backbone, TiledBackbone):
+        return replace(backbone, backbone=_placed(backbone.backbone))
     weights = getattr(backbone, "weights", None)
     if weights is None:
         return backbone

@@ -20,6 +20,7 @@ from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.features.local import Embedding
 from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.features.timm_backbone import TimmBackbone
 from gad_bench.gaussian.baselines import KernelSum, NearestSamples, SupportVectors
 from gad_bench.gaussian.combination import (
@@ -56,7 +57,7 @@ from gad_bench.patches.shared_gaussian import VectorScorer
 from gad_bench.patches.subspace import PooledLikelihood, PooledResiduals, Residuals
 
 KINDS: Mapping[Any, tuple[type, ...]] = {
-    Backbone: (FilterBank, TimmBackbone),
+    Backbone: (FilterBank, TiledBackbone, TimmBackbone),
     Runtime: (AutoRuntime, OpenVinoRuntime, TorchRuntime),
     FittedBlock: (FittedMetric,),
     Combination: (Concatenated, Maximum, Mean, StandardisedMean, SumOfSquares),
@@ -102,18 +103,25 @@ SHAPES: Mapping[type, Mapping[str, str]] = {
 
 LARGEST_SIDE = 2**14  # pixels of a square input
 MOST_OCTAVES, MOST_ORIENTATIONS = 11, 180
+MOST_TILES = 2**10
 LARGEST_GRID = 2**11  # positions a side of a heat map
 
 Rule = Callable[[Any], Any]
 RULES: Mapping[type, Mapping[str, Rule]] = {
     FilterBank: {
         "input_size is no side of an image": lambda own: own.input_size <= LARGEST_SIDE,
+        "input_width is no side of an image": lambda own: (own.input_width or 1) <= LARGEST_SIDE,
         "octaves are too many": lambda own: own.octaves <= MOST_OCTAVES,
         "orientations are too many": lambda own: own.orientations <= MOST_ORIENTATIONS,
         "wavelength exceeds the image": lambda own: own.wavelength <= own.input_size,
     },
     TimmBackbone: {
         "input_size is no side of an image": lambda own: (own.input_size or 1) <= LARGEST_SIDE,
+        "input_width is no side of an image": lambda own: (own.input_width or 1) <= LARGEST_SIDE,
+    },
+    TiledBackbone: {
+        "backbone sees tiles itself": lambda own: not isinstance(own.backbone, TiledBackbone),
+        "rows and columns are too many": lambda own: own.rows * own.columns <= MOST_TILES,
     },
     FittedMetric: {
         "width must be at least 1": lambda own: own.width >= 1,
@@ -194,9 +202,15 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "grid is no number of positions": lambda own: 1 <= (own.grid or 1) <= LARGEST_GRID,
     },
     PooledResiduals: {"pooling must be at least 1": lambda own: own.pooling >= 1},
-    PooledLikelihood: {"pooling must be at least 1": lambda own: own.pooling >= 1},
+    PooledLikelihood: {
+        "pooling must be at least 1": lambda own: own.pooling >= 1,
+        "subspace and gaussian do not fit one another": lambda own: _takes(
+            own.gaussian, own.subspace.directions.shape[1]
+        ),
+    },
     FittedPatchDetector: {
         "width must be at least 1": lambda own: own.width >= 1,
+        "width and scorer do not fit one another": lambda own: _scores(own.scorer, own.width),
         "sigma must be 0 or more": lambda own: own.sigma >= 0,
     },
     FittedModel: {
@@ -250,6 +264,10 @@ def problems(kind: type, fields: Mapping[str, Any]) -> Iterator[str]:
 
 def _projected(projection: Any, width: int | None) -> int | None:  # noqa: ANN401
     """Return the length that vectors of a width have after a projection, None where it is wrong."""
+    if isinstance(projection, Whitening):
+        for step in projection.steps:
+            width = _projected(step, width)
+        return width
     if isinstance(projection, Linear):
         return projection.directions.shape[1] if len(projection.mean) == width else None
     if isinstance(projection, Selection | Standardisation):
@@ -281,6 +299,22 @@ def _takes(metric: Any, width: int | None) -> bool:  # noqa: ANN401
         return metric.vectors.shape[1] == width
     if isinstance(metric, NearestSamples | KernelSum):
         return metric.samples.shape[1] == width
+    return True
+
+
+def _scores(scorer: Any, width: int) -> bool:  # noqa: ANN401
+    """Tell whether a scorer takes patches of a length; of pooled maps it is their size that counts.
+
+    One that is trusted is not asked.
+    """
+    if isinstance(scorer, NearestPatches):
+        return scorer.bank.entries.shape[1] == _projected(scorer.step, width)
+    if isinstance(scorer, PatchPositionGaussians):
+        return scorer.means.shape[1] == width
+    if isinstance(scorer, VectorScorer):
+        return getattr(scorer.fitted, "width", width) == width
+    if isinstance(scorer, Residuals):
+        return len(scorer.subspace.mean) == width
     return True
 
 

@@ -5,7 +5,7 @@ Source: Efron and Tibshirani 1993, "An introduction to the bootstrap", for the p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -84,6 +84,31 @@ def resampled_auroc(
     """Return the AUROC of each resample [count], as `resampled_areas` does."""
     counted = _counts_at_thresholds(labels, scores, seed, count)
     return np.concatenate([_auroc(true, reached) for true, reached in counted])
+
+
+def resampled_false_positive_rates(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    found: Sequence[float],
+    *,
+    seed: int,
+    count: int = RESAMPLES,
+) -> Matrix:
+    """Return each resample's false positive rates [count, rates] where so much is found.
+
+    Args:
+        labels: [images], 1 for anomalous.
+        scores: [images], higher is more anomalous.
+        found: the shares of anomalous images that are to be found, in (0, 1].
+        seed: of the resamples.
+        count: of the resamples.
+    """
+    rates = []
+    for true, reached in _counts_at_thresholds(labels, scores, seed, count):
+        false, rows = reached - true, np.arange(len(true))
+        firsts = [np.argmax(true >= share * true[:, -1:] - 1e-9, axis=1) for share in found]
+        rates.append(np.column_stack([false[rows, first] / false[:, -1] for first in firsts]))
+    return np.concatenate(rates)
 
 
 def _counts_at_thresholds(

@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
-from gad_bench.evaluation.intervals import resampled_areas, resampled_auroc, with_intervals
+from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.intervals import (
+    resampled_areas,
+    resampled_auroc,
+    resampled_false_positive_rates,
+    with_intervals,
+)
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -20,6 +26,8 @@ from gad_bench.evaluation.metrics import (
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
+DETECTED = (95, 99, 100)
+"""The shares of anomalous images, in percent, whose price in false alarms is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,7 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
     if scores.lacking:
         return {}
     metrics = _areas(scores.labels, scores.combined, seed, definitions)
+    metrics |= _at_detection(scores.labels, scores.combined, seed)
     for block, values in scores.blocks.items():
         metrics |= _areas(scores.labels, values, seed, definitions, f"_block_{block}")
     metrics |= _per_defect(scores, seed)
@@ -107,6 +116,16 @@ def _areas(
     }
     drawn = resampled_areas(labels, values, seed=seed, area=area)
     return with_intervals(points, {f"{name}{end}": areas for name, areas in drawn.items()})
+
+
+def _at_detection(
+    labels: NDArray[np.integer], values: NDArray[np.float64], seed: int
+) -> dict[str, float]:
+    """Return the false positive rates where so many of the defects are found, with intervals."""
+    names = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
+    points = {name: false_positive_rate(labels, values, rate) for name, rate in names.items()}
+    drawn = resampled_false_positive_rates(labels, values, list(names.values()), seed=seed)
+    return with_intervals(points, dict(zip(names, drawn.T, strict=True)))
 
 
 def _check_finite(scores: Scores) -> None:
@@ -199,7 +218,8 @@ def evaluate_folds(
 def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:
     """Return the mean score of every image that all folds test, and which images those are.
 
-    A block's degrees of freedom are kept where the folds agree on them.
+    A block's degrees of freedom are kept where the folds agree on them. An image's p-value is the
+    same in all folds.
 
     Args:
         folds: the folds' scores.
@@ -225,5 +245,6 @@ def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scor
             for block, dimension in first.dimensions.items()
             if all(fold.dimensions.get(block) == dimension for fold in folds)
         },
+        p_values=None if first.p_values is None else first.p_values[places[0]],
     )
     return scores, common

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.interface import Backbone, Encoder, Work
+from gad_bench.features.interface import Backbone, Encoder, Size, Work
 from gad_bench.features.store import Batch, StoredMaps
 
 if TYPE_CHECKING:
@@ -155,22 +155,24 @@ class MapsBackbone:
         """Return the number of outputs."""
         return self.vectors + len(self.blocks)
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
+    def image_size(self) -> Size:
+        """Return the size of the input."""
         return self.backbone.image_size()
 
     def build(self, deepest: int) -> nn.Module:
-        """Build a module from uint8 [B, S, S, 3] RGB to [B, D_i], then [B, C_i, H_i, W_i].
+        """Build a module from uint8 [B, H, W, 3] RGB to [B, D_i], then [B, C_i, H_i, W_i].
 
         Raises:
             UserError: the backbone has no maps.
         """
-        from gad_bench.features.modules import PooledBlocks, VectorsAndMaps
+        from gad_bench.features import modules
 
-        vectors = self.backbone.build(deepest) if self.vectors else None
-        shared = vectors.maps if isinstance(vectors, PooledBlocks) else None
-        maps = shared or self.backbone.build_maps(deepest)
-        return VectorsAndMaps(maps, self.blocks, vectors, self.vectors).eval()
+        if not self.vectors:
+            return modules.ChosenMaps(self.backbone.build_maps(deepest), self.blocks).eval()
+        vectors: Any = self.backbone.build(deepest)
+        if not hasattr(vectors, "with_maps"):
+            vectors = modules.VectorsBesideMaps(vectors, self.backbone.build_maps(deepest))
+        return modules.VectorsAndMaps(vectors, self.blocks, self.vectors).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same."""
@@ -201,14 +203,18 @@ class ObtainedMaps:
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
         seconds_extract: what the extraction took, 0 on a hit.
-        images_per_second: what it came to; None where nobody knows.
     """
 
     blocks: Mapping[int, StoredMaps]
     images_digest: str
     cache_hit: bool
     seconds_extract: float
-    images_per_second: float | None = None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """What the slowest of their extractions came to; None where nobody knows."""
+        speeds = [maps.images_per_second for maps in self.blocks.values()]
+        return min((speed for speed in speeds if speed is not None), default=None)
 
     @property
     def path(self) -> Path:

@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.remote import RemoteFolder
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import READING, Here, read_square, show_progress
+from gad_bench.features.extraction import READING, Here, read_input, show_progress
 from gad_bench.features.interface import (
     Encoder,
     Extraction,
     Pixels,
+    Size,
     Work,
 )
 from gad_bench.features.maps import MapStorage, ObtainedMaps, Room, maps_work
+from gad_bench.features.remote import RemoteStore, SharedStore
 from gad_bench.features.store import (
     MAPS,
     Batch,
@@ -52,6 +55,8 @@ class FeatureSource:
         extraction: where images are read and go through the backbone.
         keep_images: keep decoded images for further backbones of the same input size.
         storage: of maps.
+        cache_remote: the URL of a store on object storage that this one is shared with; None for
+            none.
     """
 
     encoder: Encoder
@@ -61,6 +66,7 @@ class FeatureSource:
     extraction: Extraction = field(default_factory=Here)
     keep_images: bool = False
     storage: MapStorage = field(default_factory=MapStorage)
+    cache_remote: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
@@ -198,7 +204,13 @@ class FeatureSource:
 
     @property
     def _store(self) -> FeatureStore:
-        return FeatureStore(self._folder)
+        return FeatureStore(self._folder, self._shared)
+
+    @cached_property
+    def _shared(self) -> SharedStore | None:
+        if self.cache_remote is None:
+            return None
+        return SharedStore(RemoteStore(RemoteFolder.at(self.cache_remote), self._folder))
 
     def _extracted(
         self,
@@ -237,12 +249,12 @@ class FeatureSource:
         )
 
 
-def _read(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
-    return kept.read(path, size, digest) if kept else read_square(path, size)
+def _read(path: str, size: Size, digest: str, kept: DecodedImages | None) -> Pixels:
+    return kept.read(path, size, digest) if kept else read_input(path, size)
 
 
 @lru_cache(maxsize=4)
-def _read_once(path: str, size: int, digest: str, kept: DecodedImages | None) -> Pixels:
+def _read_once(path: str, size: Size, digest: str, kept: DecodedImages | None) -> Pixels:
     """Read an image that many passes need one after the other; nobody may change it in place."""
     pixels = _read(path, size, digest, kept)
     pixels.flags.writeable = False

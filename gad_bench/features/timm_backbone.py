@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.features import weights
+from gad_bench.features.interface import Size, height_and_width, size_of
 from gad_bench.features.timm_facts import (
     check_name,
     check_tag,
     intermediate_count,
+    patch_size,
     pretrained_values,
+    side_of_patches,
 )
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 DYNAMIC, NOMINAL = "dynamic", "nominal"
 PADDINGS = (DYNAMIC, NOMINAL)
+MEAN, CLASS_TOKEN = "mean", "class_token"
+POOLINGS = (MEAN, CLASS_TOKEN)
 STRIDE = 32
 """Of the networks that pad by size: they halve a map five times, each time by stride 2."""
 
@@ -34,7 +39,9 @@ class TimmBackbone:
         pretrained: false for random weights.
         weights: a local checkpoint in place of the hub's, .pth or .safetensors.
         seed: of the random weights.
-        input_size: side of the square input in pixels; None for the weights' own.
+        input_size: side of the square input in pixels, or a rectangle's height; None for the
+            weights' own.
+        input_width: of a rectangle, in pixels; None for a square.
         mean: per RGB channel of the pixels in [0, 1]; None for the weights' own.
         std: likewise.
         taps: the modules whose outputs are the blocks; None for timm's own choice
@@ -45,6 +52,11 @@ class TimmBackbone:
             the paper's numbers were made with, efficientnet_pytorch 0.6.3: a map of odd side goes
             through a convolution of stride 2 displaced by a pixel, and may come out one smaller.
             The same for an input of a multiple of 32, such as B0's.
+        final_norm: whether a transformer's blocks go through its last normalisation, as DINOv2's
+            users take them.
+        pooling: "mean": a block's vector is its map averaged over the positions. "class_token": it
+            is a transformer's class token after that block; the maps are the same.
+        best: blocks that the literature uses, for `blocks=best`; no feature depends on them.
     """
 
     name: str
@@ -56,16 +68,27 @@ class TimmBackbone:
     std: list[float] | None = None
     taps: list[str] | None = None
     padding: str = DYNAMIC
+    final_norm: bool = False
+    pooling: str = MEAN
+    best: list[int] | None = None
+    input_width: int | None = None
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and self.input_size < 1:
-            raise UserError(f"backbone.input_size must be at least 1, not {self.input_size}")
+        for key, pixels in (("input_size", self.input_size), ("input_width", self.input_width)):
+            if pixels is not None and pixels < 1:
+                raise UserError(f"backbone.{key} must be at least 1, not {pixels}")
         for key, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) != 3:
                 raise UserError(f"backbone.{key} needs 3 numbers, one a channel, not {values}")
         if self.weights is not None and not self.pretrained:
             raise UserError("backbone.weights and backbone.pretrained=false exclude each other")
         require_choice("backbone.padding", self.padding, PADDINGS)
+        require_choice("backbone.pooling", self.pooling, POOLINGS)
+        if self.taps is not None and (self.final_norm or self.pooling != MEAN):
+            raise UserError(
+                "backbone.final_norm and backbone.pooling=class_token are of transformers' own "
+                "blocks: use them with backbone.taps=null"
+            )
 
     def facts(self) -> dict[str, Any]:
         """Return the architecture, the weights' digest (or the seed), the input and the taps.
@@ -78,30 +101,51 @@ class TimmBackbone:
         return {
             "architecture": f"timm/{self._architecture}",
             **origin,
-            "input_size": self.image_size(),
+            "input_size": height_and_width(self.image_size())[0],
+            **({} if isinstance(self.image_size(), int) else {"input_width": self.input_width}),
             "mean": self._mean(),
             "std": self._std(),
             "taps": self.taps,
             **({"padding": NOMINAL} if self._pads_otherwise else {}),
+            **({"final_norm": True} if self.final_norm else {}),
+            **({"pooling": self.pooling} if self.pooling != MEAN else {}),
         }
 
     def block_count(self) -> int:
         """Return the number of blocks that can be tapped."""
         return len(self.taps) if self.taps is not None else intermediate_count(self.name)
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
-        return self.input_size or int(pretrained_values(self.name)["input_size"][-1])
+    def image_size(self) -> Size:
+        """Return the size of the input."""
+        height = self.input_size or int(pretrained_values(self.name)["input_size"][-1])
+        return size_of(height, self.input_width)
+
+    def multiple(self) -> int:
+        """Return what a rectangle's sides are multiples of: a transformer's patch, or 32 pixels."""
+        return (self.taps is None and patch_size(self.name)) or STRIDE
+
+    def resized(self, height: int, width: int) -> TimmBackbone:
+        """Return the same for a rectangle."""
+        return replace(self, input_size=height, input_width=width)
 
     def build(self, deepest: int) -> nn.Module:
         """Build the network up to the deepest block; see `interface.Backbone`.
 
         Raises:
-            UserError: the weights do not fit, or a tap names no module.
+            UserError: the weights do not fit, a tap names no module, or there is no class token.
         """
-        from gad_bench.features.modules import PooledBlocks
+        from gad_bench.features.modules import BlockMaps, ClassTokens, PooledBlocks
 
-        return PooledBlocks(self.build_maps(deepest)).eval()
+        blocks = self._blocks(deepest)
+        maps = BlockMaps(blocks, self._mean(), self._std())
+        if self.pooling == MEAN:
+            return PooledBlocks(maps).eval()
+        if getattr(blocks.network, "cls_token", None) is None:
+            raise UserError(
+                f"backbone.pooling=class_token: {self.name} has no class token: "
+                "use backbone.pooling=mean"
+            )
+        return ClassTokens(maps, blocks).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same without the pooling; see `interface.Backbone`.
@@ -109,20 +153,26 @@ class TimmBackbone:
         Raises:
             UserError: the weights do not fit, or a tap names no module.
         """
-        from gad_bench.features.modules import BlockMaps, IntermediateBlocks, TappedModules
+        from gad_bench.features.modules import BlockMaps
 
+        return BlockMaps(self._blocks(deepest), *self.standardisation()).eval()
+
+    def build_network(self) -> nn.Module:
+        """Build the whole network as timm has it, for images that are standardised already.
+
+        Raises:
+            UserError: the weights do not fit.
+        """
         network = self._network()
         if self._pads_otherwise:
             from gad_bench.features.padding import pad_for
 
             pad_for(network, int(pretrained_values(self.name)["input_size"][-1]))
-        blocks: nn.Module
-        if self.taps is None:
-            blocks = IntermediateBlocks(network, deepest)
-        else:
-            _check_taps(network, self.taps)
-            blocks = TappedModules(network, self.taps[: deepest + 1])
-        return BlockMaps(blocks, self._mean(), self._std()).eval()
+        return network
+
+    def standardisation(self) -> tuple[list[float], list[float]]:
+        """Return mean and deviation by channel, RGB, of pixels in [0, 1]."""
+        return self._mean(), self._std()
 
     def weights_file(self) -> Path | None:
         """Return the checkpoint, None for random weights.
@@ -149,13 +199,25 @@ class TimmBackbone:
     def _pads_otherwise(self) -> bool:
         """Whether the padding makes other features than the map that arrives would."""
         pads_by_size = self._architecture.startswith("tf_")
-        return self.padding == NOMINAL and pads_by_size and self.image_size() % STRIDE != 0
+        sides = height_and_width(self.image_size()) if pads_by_size else ()
+        return self.padding == NOMINAL and any(side % STRIDE for side in sides)
 
     def _mean(self) -> list[float]:
         return [float(x) for x in self.mean or pretrained_values(self.name)["mean"]]
 
     def _std(self) -> list[float]:
         return [float(x) for x in self.std or pretrained_values(self.name)["std"]]
+
+    def _blocks(self, deepest: int) -> Any:  # noqa: ANN401 - TappedModules or IntermediateBlocks
+        """Build what takes normalised images to the blocks' maps."""
+        from gad_bench.features.modules import IntermediateBlocks, TappedModules
+
+        network = self.build_network()
+        if self.taps is None:
+            _check_patches(self.name, network, self.image_size())
+            return IntermediateBlocks(network, deepest, self.final_norm)
+        _check_taps(network, self.taps)
+        return TappedModules(network, self.taps[: deepest + 1])
 
     def _network(self) -> nn.Module:
         check_name(self.name)
@@ -166,7 +228,8 @@ class TimmBackbone:
 
     def _size_option(self) -> dict[str, Any]:
         """Transformers are built for one size of image; convolutional networks take any."""
-        fixed = self.input_size and pretrained_values(self.name).get("fixed_input_size")
+        own = self.input_size is None and self.input_width is None
+        fixed = not own and pretrained_values(self.name).get("fixed_input_size")
         return {"img_size": self.image_size()} if fixed else {}
 
 
@@ -221,3 +284,16 @@ def _check_taps(network: nn.Module, taps: list[str]) -> None:
         raise UserError(
             f"backbone.taps: there is no module {unknown[0]}; the network has {children}"
         )
+
+
+def _check_patches(name: str, network: nn.Module, size: Size) -> None:
+    """Refuse an input that a transformer's patches do not fill: it would leave out a border."""
+    patch = side_of_patches(network) or 1
+    for key, side in zip(("input_size", "input_width"), height_and_width(size), strict=True):
+        if side % patch:
+            below = side // patch * patch
+            near = " or ".join(str(own) for own in (below, below + patch) if own)
+            raise UserError(
+                f"backbone.{key}={side}: {name} takes multiples of its patches of {patch} pixels, "
+                f"such as {near}"
+            )

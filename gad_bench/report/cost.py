@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from gad_bench.base.run_folder import COST_DEVICE
@@ -18,6 +19,7 @@ from gad_bench.report.text import NAMES, number_text, row_text
 
 LATENCY, MEMORY = "cost_latency_ms", "cost_memory_mb"
 MOST_LETTERS = 34  # of a setting's name in a panel
+WIDE = 5  # so many times the least cost, and its axis is logarithmic
 Vector = NDArray[np.float64]
 
 
@@ -60,12 +62,12 @@ def cost_words(table: Table) -> str:
     words = f"Measured on {' and on '.join(devices)}. " if devices else ""
     if len(devices) > 1:
         words += "Costs on different devices do not compare. "
-    for metric, name in ((LATENCY, "time"), (MEMORY, "memory")):
+    for metric, name, unit in ((LATENCY, "time", "ms"), (MEMORY, "memory", "MB")):
         names, costs, values = _points(table, metric)
         if names:
             members = ", ".join(
                 f"{names[place]} ({number_text(values[place], 'auroc')} %, "
-                f"{number_text(costs[place], metric)} {metric.rpartition('_')[2]})"
+                f"{number_text(costs[place], metric)} {unit})"
                 for place in pareto_front(costs, values)
             )
             words += f"Nothing is both better and cheaper in {name} than: {members}. "
@@ -97,7 +99,11 @@ def _draw_front(axes: Axes, table: Table, metric: str) -> None:
     axes.plot(costs, values, "o", color=COLOURS[0], alpha=0.55, markersize=5)
     axes.step(costs[front], values[front], color=COLOURS[1], linewidth=1.2, where="post")
     axes.plot(costs[front], values[front], "o", color=COLOURS[1], markersize=6)
-    axes.set_xscale("log")
+    if len(costs) and costs.max() > WIDE * costs.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=NAMES[metric])
     axes.grid(color=PALE, linewidth=0.7)
     axes.margins(x=0.15, y=0.15)
@@ -105,9 +111,10 @@ def _draw_front(axes: Axes, table: Table, metric: str) -> None:
 
 
 def _name(axes: Axes, names: Sequence[str], costs: Vector, values: Vector) -> None:
-    middle = np.sqrt(np.prod(axes.get_xlim()))
     for name, cost, value in zip(names, costs, values, strict=True):
-        right = cost < middle
+        right = (
+            axes.transAxes.inverted().transform(axes.transData.transform((cost, value)))[0] < 0.5
+        )
         axes.annotate(
             shorten(name, MOST_LETTERS, placeholder=" …"),
             (cost, value),

@@ -37,6 +37,7 @@ WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume", "cost", COST_DEVICE),
     *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
     "extraction",
+    "objective",
 )
 COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
@@ -44,7 +45,7 @@ OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
 OF_THE_RUN = ("category", "fold")
 GROUPS = (
-    *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
+    *("dataset", "backbone", "input", "blocks", "augmentation", "normalisation"),
     *("reduction", "covariance", "detector", "combination", COMPUTATION),
 )
 

@@ -76,7 +76,9 @@ def head_of(table: Table) -> list[str]:
 
 def number_text(value: float, metric: str) -> str:
     """Return a number as it is printed: percent with one decimal, others with three digits."""
-    return f"{value:.1f}" if factor(metric) != 1 else f"{value:.3g}"
+    if factor(metric) != 1:
+        return f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def value_text(cell: Cell) -> str:

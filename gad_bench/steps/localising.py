@@ -18,7 +18,7 @@ from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
 from gad_bench.features.local import Image, LocalSource
-from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
+from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
 from gad_bench.steps.parts import Parts
 
@@ -31,10 +31,17 @@ class Localised:
 
     A detector on patches fits nothing more. The heat maps of several folds are the means of those
     images that all of them test, and the metrics are means over the folds.
+
+    Attributes:
+        fitted: what localises; None where the detector does.
+        maps: the heat maps, with the defects' masks.
+        maxima: each map's highest distance [images], by fold.
+        metrics: what the maps are worth.
     """
 
     fitted: FittedLocalisation | None
     maps: MaskedMaps
+    maxima: Sequence[Map]
     metrics: dict[str, Any]
 
 
@@ -60,10 +67,9 @@ def localise(
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None
-    maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
+    found = measure_folds(catalog, [split], [fitted.heat_maps(source, test)], config.seed)
     seconds = time.perf_counter() - started
-    metrics = _measure(maps, config.seed) | {"seconds_localise": seconds}
-    return Localised(fitted=fitted, maps=maps, metrics=metrics)
+    return replace(found, fitted=fitted, metrics={**found.metrics, "seconds_localise": seconds})
 
 
 def measure_folds(
@@ -74,14 +80,20 @@ def measure_folds(
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
-    found = [_measure(maps, seed) for maps in folds]
+    maxima = [maps.heat.maxima() for maps in folds]
+    found = [_measure(*both, seed) for both in zip(folds, maxima, strict=True)]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
         metrics = {key: float(np.mean([fold[key] for fold in found])) for key in shared}
     seconds = time.perf_counter() - started
     maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
-    return Localised(fitted=None, maps=maps, metrics=metrics | {"seconds_localise": seconds})
+    return Localised(
+        fitted=None,
+        maps=maps,
+        maxima=maxima,
+        metrics=metrics | {"seconds_localise": seconds},
+    )
 
 
 def _averaged(
@@ -97,7 +109,7 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps, seed: int) -> dict[str, Any]:
+def _measure(maps: MaskedMaps, maxima: Map, seed: int) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -107,7 +119,7 @@ def _measure(maps: MaskedMaps, seed: int) -> dict[str, Any]:
             "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
             unknown,
         )
-    labels, maxima = maps.tested["label"], maps.heat.maxima()
+    labels = maps.tested["label"]
     areas = resampled_auroc(labels, maxima, seed=seed)
     return {
         **with_intervals(

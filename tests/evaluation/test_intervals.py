@@ -7,7 +7,13 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from gad_bench.evaluation import intervals
-from gad_bench.evaluation.intervals import interval, resampled_areas, resamples
+from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.intervals import (
+    interval,
+    resampled_areas,
+    resampled_false_positive_rates,
+    resamples,
+)
 from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
 
 Case = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -108,9 +114,12 @@ def test_each_resamples_areas_are_those_of_its_images(area: str) -> None:
     labels, scores = generator.permutation([0] * 7 + [1] * 5), generator.integers(0, 6, 12)
     found = resampled_areas(labels, scores, seed=5, area=area, count=200)
     drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)))
+    rates = resampled_false_positive_rates(labels, scores, [0.8, 1.0], seed=5, count=200)
     for number, weights in enumerate(drawn_weights.astype(int)):
         own = np.repeat(labels, weights), np.repeat(scores, weights)
         assert (own[0].sum(), len(own[0])) == (5, 12)
         assert found["auroc"][number] == pytest.approx(auroc(*own), abs=1e-12)
+        expected = [false_positive_rate(*own, share) for share in (0.8, 1.0)]
+        assert rates[number].tolist() == pytest.approx(expected, abs=1e-12)
         assert found["aupr"][number] == pytest.approx(average_precision(*own, area), abs=1e-12)
     assert average_precision_score(*own) == pytest.approx(average_precision(*own), abs=1e-12)

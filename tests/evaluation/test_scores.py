@@ -15,6 +15,7 @@ ENDS = ("", "_ci_low", "_ci_high")
 def test_every_metric_has_its_name(scores: Scores) -> None:
     rates = {f"{rate}_sigma_{sigma}_block_2" for rate in ("fpr", "tpr") for sigma in range(1, 9)}
     plain = ("auroc", "aupr", "auroc_defect_crack", "auroc_defect_dent")
+    plain += tuple(f"fpr_at_tpr_{percent}" for percent in (95, 99, 100))
     areas = {f"{name}{end}" for name in plain for end in ENDS}
     areas |= {f"{a}{end}_block_{b}" for a in ("auroc", "aupr") for end in ENDS for b in (2, 5)}
     assert set(evaluate(scores, seed=0)) == rates | areas
