@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
-from gad_bench.config import check
+from gad_bench.config import build_dataset, check
 from gad_bench.data.split import Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
@@ -51,7 +51,7 @@ def run(
     check(config)
     parts = Parts.build(config)
     watch.lap("imports")
-    catalog = parts.dataset.catalog(config.category)
+    catalog = build_dataset(config, config.category).catalog(config.category)
     parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build, build_dataset
+from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
@@ -73,9 +73,7 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            groups = [field.name for field in fields(cls) if field.name != "dataset"]
-            others = {group: build(config[group]) for group in groups}
-            return cls(dataset=build_dataset(config, config.category), **others)
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
     @property
     def supervised(self) -> bool:
