@@ -73,6 +73,7 @@ class Config:
     keep_images: bool
     figures: bool
     resume: bool
+    objective: str
     save: str | None
     computation: Computation
     backbone: Any
@@ -98,7 +99,7 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
+    """Make the schema, the resolvers and the presets of launchers and sweepers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
@@ -222,14 +223,14 @@ def _classes_of_conf() -> frozenset[str]:
 
 
 def _prefer_presets() -> None:
-    """Let conf/hydra/launcher/ stand for the plugins' own configs of the same names.
+    """Let conf/hydra/ stand for the plugins' own configs of the same names.
 
     Hydra 1.3 would merge the two and warn that a later one will not (automatic schema matching).
     """
     Plugins.instance()  # finds the plugins, which register their configs
-    registered = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    for preset in (config_folder() / "hydra" / "launcher").glob("*.yaml"):
-        registered.pop(preset.name, None)
+    registered = ConfigStore.instance().repo.get("hydra", {})
+    for preset in (config_folder() / "hydra").glob("*/*.yaml"):
+        registered.get(preset.parent.name, {}).pop(preset.name, None)
 
 
 def _check_component(key: str, node: DictConfig) -> None:

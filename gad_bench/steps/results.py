@@ -164,14 +164,14 @@ def _unmeasured(scores: Scores) -> str:
     return f"no {kind} test images, so AUROC, average precision and {share} are not measured"
 
 
-def announce_restored(name: str, output: Path) -> float:
-    """Tell that a run had finished earlier, and return its AUROC."""
+def announce_restored(name: str, output: Path) -> Mapping[str, Any]:
+    """Tell that a run had finished earlier, and return its metrics."""
     write_text(output / RESTORED, "")
     metrics = read_metrics(output)
     auroc = float(metrics.get("auroc", "nan"))
     known = "" if math.isnan(auroc) else f", AUROC {100 * auroc:.1f} %"
     log.info("%s: done already%s", name, known)
-    return auroc
+    return metrics
 
 
 def point_the_way(
