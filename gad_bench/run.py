@@ -16,8 +16,9 @@ from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import cross_fit
 from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
+from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
+from gad_bench.steps.results import Results
 
 
 def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> Mapping[str, Any]:
