@@ -81,6 +81,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
         )
         metrics = results.write(output)
@@ -91,7 +92,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             fitted = Fitted(model, outcomes[0].scores, fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
-        tracked.log(metrics, results.images, output)
+        tracked.log(metrics, results.images, output, results.named_curves)
         watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:

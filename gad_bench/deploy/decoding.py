@@ -211,7 +211,7 @@ def _hints(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a dataclass
     fields = [field.name for field in dataclasses.fields(kind)]
     if kind.__module__.partition(".")[0] != OWN:
         return dict.fromkeys(fields, Any)
-    hints = typing.get_type_hints(kind) | FIELDS.get(kind, {})
+    hints = {**typing.get_type_hints(kind), **FIELDS.get(kind, {})}
     return {name: hints[name] for name in fields}
 
 

@@ -17,6 +17,7 @@ from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
 from gad_bench.figures.style import save_figure, save_picture
+from gad_bench.figures.training import Curves, training_curves
 
 
 def draw_figures(
@@ -87,3 +88,17 @@ def draw_calibration(
     panels = calibration_panels(threshold, folds, tested, calibrating)
     if panels:
         save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png", name)
+
+
+def draw_training(
+    output: Path, folds: Sequence[Curves], best_epochs: Sequence[int], name: str
+) -> None:
+    """Draw training.png.
+
+    Args:
+        output: the folder.
+        folds: a value an epoch by name, one a fold.
+        best_epochs: whose weights were kept, one a fold.
+        name: of the run.
+    """
+    save_figure(training_curves(folds, best_epochs), output / "training.png", name)

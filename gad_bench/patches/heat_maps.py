@@ -59,6 +59,14 @@ class HeatMaps:
         return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
+def enlarging(size: int, to: int, sigma: float) -> NDArray[np.float64]:
+    """Return what `HeatMaps.at_size` does along an axis up to the input: a matrix [to, size]."""
+    matrix = cv2.resize(np.eye(size), (size, to), interpolation=cv2.INTER_LINEAR)
+    if sigma > 0:
+        matrix = cv2.GaussianBlur(matrix, (1, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(matrix.reshape(to, size), np.float64)
+
+
 class FittedLocalisation(Protocol):
     """What knows the normal local features."""
 

@@ -16,6 +16,7 @@ from gad_bench.base.run_folder import MISSED, RESTORED, read_metrics
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.scores import DETECTED
 from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.results import EPOCHS
 
 RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
 NAMED = 5  # missed images that are named
@@ -90,9 +91,10 @@ def point_the_way(
     _announce_price(metrics)
     _announce_rates(metrics)
     _announce_missed(output / MISSED)
-    source = "read from" if metrics["cache_hit"] else "extracted into"
+    what, made = ("network", "trained") if EPOCHS in metrics else ("features", "extracted")
+    source = "read from" if metrics["cache_hit"] else f"{made} into"
     log.info("time: %s", watch)
-    log.info("features %s %s", source, store)
+    log.info("%s %s %s", what, source, store)
     log.info("scores, metrics and figures: %s", output)
     if viewer:
         log.info("compare runs: %s", viewer)

@@ -35,6 +35,7 @@ from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
+from gad_bench.trained import ImageDetector
 
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
@@ -51,7 +52,7 @@ class Parts:
     maps: MapStorage
     fold: Fold | LabelledFold
     augmentation: Augmentation
-    detector: Detector | PatchDetector | SupervisedDetector
+    detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
@@ -73,6 +74,8 @@ class Parts:
     @property
     def supervised(self) -> bool:
         """Whether the detector learns from labels, of anomalous images too."""
+        if isinstance(self.detector, ImageDetector):
+            return self.detector.supervised
         return isinstance(self.detector, SupervisedDetector)
 
     def splits(self, config: DictConfig, catalog: pd.DataFrame) -> list[Split]:
@@ -111,6 +114,8 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        if isinstance(self.detector, ImageDetector):
+            self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
@@ -151,17 +156,42 @@ class Parts:
     def _require_patches(self, detector: PatchDetector) -> None:
         """Refuse what a detector on patches has no use for."""
         self.map_blocks(detector)
-        useless = {
-            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
-            "localisation": (NoLocalisation, "it gives heat maps itself"),
-            "explanation": (NoExplanation, "its scores come from no single block"),
-            "embedding": (NoEmbedding, "it has maps of images, not vectors"),
+        self._require_none(
+            "on patches",
+            augmentation="changed copies of vectors are stored, not of maps",
+            localisation="it gives heat maps itself",
+            explanation="its scores come from no single block",
+            embedding="it has maps of images, not vectors",
+        )
+
+    def _require_images(self, detector: ImageDetector, splits: Sequence[Split]) -> None:
+        """Refuse what a detector that is trained on images has no use for, or lacks."""
+        detector.trainable(self.backbone)
+        if not all(len(split.validation) for split in splits):
+            raise UserError(
+                "training stops by images that are held out, and this fold holds none out: use "
+                "fold=kfold, fold=cross or fold=stratified"
+            )
+        self._require_none(
+            "that is trained on images",
+            augmentation="changed copies of vectors are stored, not of images",
+            localisation="it has no stored features",
+            explanation="its scores come from no single block",
+            embedding="it has images, not vectors",
+        )
+
+    def _require_none(self, kind: str, **reasons: str) -> None:
+        """Refuse groups that a kind of detector has no use for, with the reasons."""
+        none = {
+            "augmentation": NoAugmentation,
+            "localisation": NoLocalisation,
+            "explanation": NoExplanation,
+            "embedding": NoEmbedding,
         }
-        for group, (none, reason) in useless.items():
-            if not isinstance(getattr(self, group), none):
+        for group, reason in reasons.items():
+            if not isinstance(getattr(self, group), none[group]):
                 raise UserError(
-                    f"{group}= does not go with a detector on patches, for {reason}: "
-                    f"use {group}=none"
+                    f"{group}= does not go with a detector {kind}, for {reason}: use {group}=none"
                 )
 
     def encoder(self, config: DictConfig) -> Encoder:

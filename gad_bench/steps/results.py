@@ -28,14 +28,15 @@ from gad_bench.evaluation import (
     working_points,
 )
 from gad_bench.evaluation.working_points import WorkingPoints
-from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
-from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches.heat_maps import Map
-from gad_bench.steps.evidence import Evidence, Model
+from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
+from gad_bench.trained.schedule import Curves
+
+EPOCHS = "epochs"  # a metric of what was trained
 
 
 def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None) -> pd.DataFrame:
@@ -99,13 +100,13 @@ def scored_images(
     dataset: Dataset,
     category: str,
     catalog: pd.DataFrame,
-    features: StoredFeatures | ObtainedMaps,
+    stored: Stored,
 ) -> DatasetInput:
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
         source=os.path.commonpath(list(catalog["path"])),
-        digest=features.images_digest,
+        digest=stored.images_digest,
     )
 
 
@@ -125,6 +126,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
     """
 
@@ -134,10 +136,11 @@ class Results:
     catalog: pd.DataFrame
     splits: Sequence[Split]
     evidence: Evidence
-    model: Model
+    model: object
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    curves: Sequence[Curves]
     seconds_fit: float
 
     @property
@@ -182,8 +185,11 @@ class Results:
                 figure.rename(figure.with_name(f"{SUPERVISED}_{figure.name}"))
 
     def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_calibration, draw_figures
+        from gad_bench.figures.run_figures import draw_calibration, draw_figures, draw_training
 
+        if self.curves:
+            best = [fold.best_epoch for fold in self.curves]
+            draw_training(output, [fold.values for fold in self.curves], best, self.name)
         stored = self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
@@ -207,9 +213,7 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
-            blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+        self.evidence.draw(output, self.model, rows, shown, self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
@@ -224,6 +228,16 @@ class Results:
         return working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
 
     @property
+    def named_curves(self) -> dict[str, Sequence[float]]:
+        """A value an epoch by name, which ends in the fold's number where there are several."""
+        several = len(self.curves) > 1
+        return {
+            f"{name}_fold_{number}" if several else name: values
+            for number, curves in enumerate(self.curves)
+            for name, values in curves.values.items()
+        }
+
+    @property
     def _tested(self) -> list[Rows]:
         return [split.test for split in self.splits]
 
@@ -233,6 +247,7 @@ class Results:
             "images_test": int(np.median([len(split.test) for split in self.splits])),
             "seconds_extract": self.evidence.seconds_extract,
             **_speed(self.evidence.stored.images_per_second),
+            **_length(self.curves),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.evidence.cache_hit,
             **({SUPERVISED: True} if self.parts.supervised else {}),
@@ -241,3 +256,12 @@ class Results:
 
 def _speed(images_per_second: float | None) -> dict[str, float]:
     return {} if images_per_second is None else {"images_per_second_extract": images_per_second}
+
+
+def _length(curves: Sequence[Curves]) -> dict[str, float]:
+    """Return how long networks were trained, means over the folds."""
+    if not curves:
+        return {}
+    lengths = [len(fold.values["training_loss"]) for fold in curves]
+    best = [fold.best_epoch for fold in curves]
+    return {EPOCHS: float(np.mean(lengths)), "best_epoch": float(np.mean(best))}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
@@ -151,13 +149,3 @@ def test_what_is_impossible_is_one_line(
     program: Program, places: list[str], more: list[str], message: str
 ) -> None:
     assert message in refused(program, places, "detector=patchcore", *more)
-
-
-def test_an_export_says_what_can_be_exported(program: Program, places: list[str]) -> None:
-    from gad_bench.export import main
-
-    run(program, places, "detector=dfm", "figures=false", "save=it")
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told):
-        assert main(["detector=it", "format=openvino"]) == 2
-    assert "cannot be exported: only detector=gaussian can" in told.getvalue()
