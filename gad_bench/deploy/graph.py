@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 class DetectorGraph(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
+    """From uint8 [B, H, W, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
 
     outputs = ("score", "blocks")
 
