@@ -67,6 +67,9 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        attributed = evidence.attribute(model, splits[-1])
+        if attributed:
+            watch.lap("attribution")
         results = Results(
             name=description.name,
             config=config,
@@ -78,6 +81,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            attributed=attributed,
             seconds_fit=watch.seconds["fit"],
         )
         metrics = results.write(output)

@@ -120,7 +120,9 @@ def evaluate_detector(
                 from gad_bench.figures.heat_maps import draw_localisation
 
                 maps, found = localised.maps, localised.metrics
-                draw_localisation(output, maps, scores, found, description.name)
+                draw_localisation(
+                    output / "localisation.png", maps, scores, found, description.name
+                )
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)

@@ -36,13 +36,13 @@ def write_onnx(detector: SavedDetector, output: Path) -> None:
     """
     import torch
 
-    from gad_bench.deploy.graph import DetectorGraph
+    from gad_bench.steps.graph import DetectorGraph
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         names = " and ".join(missing)
         raise UserError(f"format=onnx needs {names}: pip install 'gad-bench[export]'")
-    graph = DetectorGraph(detector).eval()
+    graph = DetectorGraph(detector.scorer.backbone, detector.scorer.model).eval()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
@@ -70,9 +70,9 @@ def write_openvino(detector: SavedDetector, output: Path) -> None:
     import openvino
     import torch
 
-    from gad_bench.deploy.graph import DetectorGraph
+    from gad_bench.steps.graph import DetectorGraph
 
-    graph = DetectorGraph(detector).eval()
+    graph = DetectorGraph(detector.scorer.backbone, detector.scorer.model).eval()
     blank = _blank(detector, batch=1)
     with _quiet(), torch.no_grad():
         traced = torch.jit.trace(graph, blank, check_trace=False)  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.steps.attribution import Attributed, PixelExplanation, most_similar
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, parted_scores, score
@@ -61,6 +62,9 @@ class Evidence(Protocol):
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
+
+    def attribute(self, model: Any, split: Split) -> Attributed | None:  # noqa: ANN401 - as above
+        """Attribute the test images' scores to pixels; None where that is not asked for."""
 
 
 def obtain_evidence(
@@ -150,6 +154,22 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def attribute(self, model: FittedModel, split: Split) -> Attributed | None:
+        """Attribute by the explanation, if it is one of pixels; see `PixelExplanation`."""
+        explanation, backbone = self.parts.explanation, self.parts.backbone
+        if not isinstance(explanation, PixelExplanation) or not len(split.test):
+            return None
+        from gad_bench.steps.graph import DetectorGraph
+
+        graph = DetectorGraph(backbone, model)
+        reader = self.source.reader(self.images)
+        similar = most_similar(self.stored.blocks, split)
+        pairs = [
+            (reader(row), reader(start)) for row, start in zip(split.test, similar, strict=True)
+        ]
+        found = explanation.attribute(graph, pairs, self.config.device)
+        return explanation.measure(found, backbone.image_size(), self.catalog.iloc[split.test])
+
 
 @dataclass(frozen=True)
 class MapEvidence:
@@ -190,6 +210,9 @@ class MapEvidence:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
         return measure_folds(self.catalog, splits, heat)
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the scores come with heat maps."""
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

@@ -28,6 +28,7 @@ from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 
@@ -236,6 +237,8 @@ def result_key(
         "model": {group: _told(config[group]) for group in MODEL},
         "seed": config.seed,
     }
+    if isinstance(parts.explanation, PixelExplanation):
+        facts["explanation"] = _told(config.explanation)
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
@@ -287,8 +290,12 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
-    localises = not isinstance(parts.localisation, NoLocalisation)
-    if not (localises or isinstance(parts.detector, PatchDetector)):
+    measured = (
+        not isinstance(parts.localisation, NoLocalisation),
+        isinstance(parts.detector, PatchDetector),
+        isinstance(parts.explanation, PixelExplanation),
+    )
+    if not any(measured):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

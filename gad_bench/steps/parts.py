@@ -34,6 +34,7 @@ from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
@@ -54,7 +55,7 @@ class Parts:
     detector: Detector | PatchDetector | SupervisedDetector
     combination: Combination
     localisation: Localisation
-    explanation: Explanation
+    explanation: Explanation | PixelExplanation
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
@@ -112,6 +113,9 @@ class Parts:
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if isinstance(self.explanation, PixelExplanation):
+            precision = self.runtime.facts("cpu")["precision"]
+            self.explanation.require(self.detector, self.combination, precision)
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "

@@ -32,6 +32,7 @@ from gad_bench.features.maps import ObtainedMaps
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.attribution import Attributed, PixelExplanation
 from gad_bench.steps.evidence import Evidence, Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
@@ -174,6 +175,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        attributed: their scores by pixels, None without that explanation.
         seconds_fit: what fitting and scoring took.
     """
 
@@ -187,6 +189,7 @@ class Results:
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    attributed: Attributed | None
     seconds_fit: float
 
     @property
@@ -202,6 +205,7 @@ class Results:
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
+            **self._attribution_metrics(),
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
@@ -244,14 +248,23 @@ class Results:
         )
         if shown.lacking:
             return
-        if self.localised:
-            from gad_bench.figures.heat_maps import draw_localisation
+        pictured = {
+            "localisation.png": (self.localised, "score"),
+            "pixels.png": (self.attributed, "attribution"),
+        }
+        for file, (found, measure) in pictured.items():
+            if found:
+                from gad_bench.figures.heat_maps import draw_localisation
 
-            maps, found = self.localised.maps, self.localised.metrics
-            draw_localisation(output, maps, shown, found, self.name)
+                draw_localisation(
+                    output / file, found.maps, shown, found.metrics, self.name, measure
+                )
+        explanation = self.parts.explanation
+        if isinstance(explanation, PixelExplanation):
+            return
         if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
             blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+            explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
@@ -260,6 +273,10 @@ class Results:
             scores, rows = held_out
             tested = self.catalog.iloc[rows]
             draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+
+    def _attribution_metrics(self) -> dict[str, float]:
+        found = self.attributed.metrics if self.attributed else {}
+        return {f"attribution_{name}": value for name, value in found.items()}
 
     @property
     def _tested(self) -> list[Rows]:

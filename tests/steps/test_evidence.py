@@ -160,4 +160,6 @@ def test_an_export_says_what_can_be_exported(program: Program, places: list[str]
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
         assert main(["detector=it", "format=openvino"]) == 2
-    assert "cannot be exported: only detector=gaussian can" in told.getvalue()
+    assert (
+        "cannot be exported or explained by pixels: only detector=gaussian can" in told.getvalue()
+    )
