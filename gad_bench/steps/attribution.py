@@ -150,8 +150,8 @@ class PixelExplanation:
         smooth = np.stack([_smoothed(own.pixels, self.sigma) for own in attributions])
         maps = MaskedMaps(HeatMaps(grids=smooth, input_size=image_size, sigma=0), tested)
         metrics = pixel_metrics(maps) | inside(maps) if set(tested["label"]) == {0, 1} else {}
-        if self.method == INTEGRATED:
-            differences = sum(abs(own.difference) for own in attributions)
+        differences = sum(abs(own.difference) for own in attributions)
+        if differences > 0:
             metrics["gap"] = sum(abs(own.gap) for own in attributions) / differences
         return Attributed(maps, metrics)
 
