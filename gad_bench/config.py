@@ -63,6 +63,7 @@ class Config:
     """The top level of conf/config.yaml, by type. A group's own types are its class's fields."""
 
     category: str
+    shots: int | None
     contamination: float
     largest_contamination: float | None
     seed: int
@@ -72,6 +73,7 @@ class Config:
     keep_images: bool
     figures: bool
     resume: bool
+    objective: str
     save: str | None
     computation: Computation
     backbone: Any
@@ -97,7 +99,7 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
+    """Make the schema, the resolvers and the presets of launchers and sweepers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
@@ -151,6 +153,8 @@ def check(config: DictConfig) -> None:
     _check_seeds(config)
     if config.batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {config.batch_size}")
+    if config.shots is not None and config.shots < 1:
+        raise UserError(f"shots must be at least 1, not {config.shots}")
     if not 0 <= config.contamination < 1:
         raise UserError(f"contamination must lie in [0, 1), not {config.contamination}")
     largest = config.largest_contamination
@@ -219,14 +223,14 @@ def _classes_of_conf() -> frozenset[str]:
 
 
 def _prefer_presets() -> None:
-    """Let conf/hydra/launcher/ stand for the plugins' own configs of the same names.
+    """Let conf/hydra/ stand for the plugins' own configs of the same names.
 
     Hydra 1.3 would merge the two and warn that a later one will not (automatic schema matching).
     """
     Plugins.instance()  # finds the plugins, which register their configs
-    registered = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    for preset in (config_folder() / "hydra" / "launcher").glob("*.yaml"):
-        registered.pop(preset.name, None)
+    registered = ConfigStore.instance().repo.get("hydra", {})
+    for preset in (config_folder() / "hydra").glob("*/*.yaml"):
+        registered.get(preset.parent.name, {}).pop(preset.name, None)
 
 
 def _check_component(key: str, node: DictConfig) -> None:

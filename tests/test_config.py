@@ -61,6 +61,7 @@ def test_every_file_begins_with_a_line_on_what_it_is(path: Path) -> None:
     [
         (["fold.index=first"], "fold.index: Value 'first'"),
         (["batch_size=0"], "batch_size must be at least 1, not 0"),
+        (["shots=0"], "shots must be at least 1, not 0"),
         (["contamination=1.0"], r"contamination must lie in \[0, 1\), not 1.0"),
         (
             ["contamination=0.2", "largest_contamination=0.1"],

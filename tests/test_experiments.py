@@ -19,6 +19,8 @@ TINY = (
     *("dataset=demo", "dataset.train=20", "dataset.test_good=6", "dataset.test_defective=2"),
     *("backbone=filterbank", "figures=false", "tracking=none"),
 )
+ALL_FOLDS = {"_target_": "gad_bench.data.split.CrossValidation", "n_splits": 5, "seed": 0}
+ALL_IMAGES = {"_target_": "gad_bench.data.split.Full", "calibration_folds": 0, "seed": 0}
 B = [f"efficientnet-b{number}" for number in range(8)]
 SWEEPS: dict[str, dict[str, list[str]]] = {
     "table1": {"covariance": ["identity", "diagonal", "ledoit_wolf"]},
@@ -32,8 +34,17 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
         "contamination": ["0.0", "0.05", "0.1", "0.15", "0.2"],
         "seed": ["0", "1", "2"],
     },
+    "shots": {
+        "shots": ["1", "2", "4", "8", "16", "32", "null"],
+        "seed": ["0", "1", "2"],
+        "detector": ["gaussian", "patchcore"],
+    },
     "estimators": {
-        "covariance": sorted(path.stem for path in (config_folder() / "covariance").iterdir())
+        "covariance": sorted(
+            path.stem
+            for path in (config_folder() / "covariance").iterdir()
+            if path.stem not in ("graphical_lasso", "factor_analysis")
+        )
     },
 }
 
@@ -70,11 +81,7 @@ def test_an_experiment_sweeps_its_choices_over_all_categories_with_all_folds_in_
     keys = swept(config)
     assert keys.pop("category") == list(config.dataset.categories)
     assert len(config.dataset.categories) == 15
-    assert config.fold == {
-        "_target_": "gad_bench.data.split.CrossValidation",
-        "n_splits": 5,
-        "seed": 0,
-    }
+    assert config.fold == (ALL_IMAGES if name == "shots" else ALL_FOLDS)
     if name == "estimators":
         keys["covariance"].sort()
     assert keys == SWEEPS[name]
@@ -129,7 +136,7 @@ def test_a_data_set_that_is_not_there_is_one_line(program: Any) -> None:
     assert outcome.errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", [name for name in SWEEPS if name != "shots"])
 def test_an_experiment_runs_and_its_table_is_complete(
     program: Any, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,3 +176,19 @@ def test_the_methods_are_compared_on_one_extraction(program: Any, tmp_path: Path
     assert len(outcome.runs) == len(detectors) + 1
     found = [json.loads((run / "metrics.json").read_text())["cache_hit"] for run in outcome.runs]
     assert found.count(False) == 1
+
+
+def test_shots_share_one_extraction_and_what_has_no_answer_is_told(
+    program: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bank = ["backbone.input_size=64", "backbone.octaves=3", f"cache_dir={tmp_path / 'cache'}"]
+    tiny = [*TINY, *bank, "category=wood"]
+    outcome = program("-m", "experiment=shots", *tiny, "shots=1,4", "seed=0")
+    assert outcome.status == 2
+    assert (outcome.output + outcome.errors).count("images go through it") == 1
+    assert report([]) == 0
+    printed = capfd.readouterr().out
+    assert "3 of 4 runs (1 failed)" in printed
+    assert "1 samples that do not vary enough give no covariance matrix" in printed
+    found = [json.loads((run / "metrics.json").read_text()) for run in outcome.runs]
+    assert sorted(run["images_train"] for run in found) == [1, 4, 4]

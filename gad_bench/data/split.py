@@ -1,8 +1,8 @@
-"""Which images are fitted, held out and scored: folds and contamination."""
+"""Which images are fitted, held out and scored: folds, shots and contamination."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -224,33 +224,60 @@ def split_catalog(
     share: float,
     seed: int,
     largest: float | None = None,
+    shots: int | None = None,
 ) -> list[Split]:
-    """Split a catalog's rows by each fold of a run, then contaminate the fitted parts.
+    """Split a catalog's rows by each fold of a run; choose among the fitted ones; contaminate them.
 
     The data set's own validation images are held out in every fold, but for one by labels. Good
     images alone are fitted and held out: see `split_labelled` for a detector that learns from both.
 
     Raises:
-        UserError: the fold or the contamination asks for more images than there are.
+        UserError: the fold, the shots or the contamination ask for more images than there are.
     """
-    if isinstance(fold, LabelledFold):
-        labels = catalog["label"].to_numpy()
-        splits = [_good_alone(split, labels) for split in fold.labelled_splits(labels)]
-        return [contaminate(split, labels, share, seed, largest) for split in splits]
-    train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
     labels = catalog["label"].to_numpy()
-    splits = [
-        Split(train[fitted], np.concatenate([train[held_out], validation]), test)
-        for fitted, held_out in fold.splits(len(train))
-    ]
-    return [contaminate(split, labels, share, seed, largest) for split in splits]
+    if isinstance(fold, LabelledFold):
+        splits = [_good_alone(split, labels) for split in fold.labelled_splits(labels)]
+    else:
+        train, validation, test = (np.flatnonzero(catalog["split"] == part) for part in SUBSETS)
+        splits = [
+            Split(train[fitted], np.concatenate([train[held_out], validation]), test)
+            for fitted, held_out in fold.splits(len(train))
+        ]
+    chosen = [choose(split, shots, seed) for split in splits]
+    return [contaminate(split, labels, share, seed, largest) for split in chosen]
 
 
-def split_labelled(catalog: pd.DataFrame, fold: Fold | LabelledFold, share: float) -> list[Split]:
+def choose(split: Split, shots: int | None, seed: int) -> Split:
+    """Fit so many of the fitted images and do without the others, which are not held out either.
+
+    Nested: with the same seed, fewer images are among more.
+
+    Args:
+        split: of the catalog's rows.
+        shots: the number of images; None for all.
+        seed: of the choice.
+
+    Raises:
+        UserError: there are fewer images.
+    """
+    if shots is None:
+        return split
+    if shots > len(split.train):
+        raise UserError(
+            f"shots={shots}: there are only {len(split.train)} images to fit; shots=null fits all"
+        )
+    chosen = np.random.default_rng(seed).permutation(split.train)[:shots]
+    return replace(split, train=np.sort(chosen))
+
+
+def split_labelled(
+    catalog: pd.DataFrame, fold: Fold | LabelledFold, share: float, shots: int | None = None
+) -> list[Split]:
     """Split a catalog's rows for a detector that learns from good and anomalous images.
 
     Raises:
-        UserError: the fold has good images alone, or anomalous ones are to be hidden among them.
+        UserError: the fold has good images alone, anomalous ones are to be hidden among them, or
+            so many good ones are to be chosen.
     """
     if not isinstance(fold, LabelledFold):
         raise UserError(
@@ -261,6 +288,11 @@ def split_labelled(catalog: pd.DataFrame, fold: Fold | LabelledFold, share: floa
         raise UserError(
             f"contamination={share} hides anomalous images among good ones, which this detector "
             "tells apart by their labels: leave contamination=0"
+        )
+    if shots is not None:
+        raise UserError(
+            f"shots={shots} chooses among good images, and this detector learns from anomalous "
+            "ones as well: leave shots=null"
         )
     return fold.labelled_splits(catalog["label"].to_numpy())
 

@@ -35,7 +35,14 @@ from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
-from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
+from gad_bench.steps.results import (
+    announce,
+    point_the_way,
+    scored_images,
+    scores_table,
+    write_missed,
+    write_results,
+)
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
@@ -111,7 +118,10 @@ def evaluate_detector(
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule),
         }
-        write_results(output, config, [catalog], [scores], metrics)
+        flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
+        if flagged is not None and (scores.labels == 1).any():
+            write_missed(output, scores_table(catalog, scores), flagged)
+        write_results(output, config, [catalog], [scores], localised, metrics)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
+from gad_bench.evaluation.detection_rates import false_positive_rate
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -20,6 +21,8 @@ from gad_bench.evaluation.metrics import (
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
+DETECTED = (95, 99, 100)
+"""The shares of anomalous images, in percent, whose price in false alarms is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,9 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
         "auroc_ci_high": high,
         "aupr": average_precision(scores.labels, scores.combined, area),
     }
+    for percent in DETECTED:
+        price = false_positive_rate(scores.labels, scores.combined, percent / 100)
+        metrics[f"fpr_at_tpr_{percent}"] = price
     for block, values in scores.blocks.items():
         metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
         metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values, area)
@@ -187,7 +193,8 @@ def evaluate_folds(
 def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:
     """Return the mean score of every image that all folds test, and which images those are.
 
-    A block's degrees of freedom are kept where the folds agree on them.
+    A block's degrees of freedom are kept where the folds agree on them. An image's p-value is the
+    same in all folds.
 
     Args:
         folds: the folds' scores.
@@ -213,5 +220,6 @@ def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scor
             for block, dimension in first.dimensions.items()
             if all(fold.dimensions.get(block) == dimension for fold in folds)
         },
+        p_values=None if first.p_values is None else first.p_values[places[0]],
     )
     return scores, common

@@ -68,7 +68,7 @@ def working_points(
     if any(fold.held_out is None for fold in by):
         log.info(
             "no validation images, so no p-values: fold=kfold or fold=cross holds some out, and "
-            "fold=full does so in turn"
+            "fold=full does so in turn where it fits several"
         )
         return WorkingPoints(scores=folds, metrics=metrics)
     p_values = conformal_p_values(by, rows, _combined)

@@ -37,3 +37,16 @@ class Blocks:
                 f"this backbone's blocks are 0 to {count - 1}"
             )
         return sorted(self.indices)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestBlocks(Blocks):
+    """The blocks that the literature uses on a backbone, which names them itself."""
+
+    def __post_init__(self) -> None:
+        if self.indices is None:
+            raise UserError(
+                "blocks=best: the literature's blocks on this backbone are not known here: "
+                "name some with blocks.indices=[...], or all with blocks=all"
+            )
+        super().__post_init__()

@@ -165,12 +165,14 @@ class MapsBackbone:
         Raises:
             UserError: the backbone has no maps.
         """
-        from gad_bench.features.modules import PooledBlocks, VectorsAndMaps
+        from gad_bench.features import modules
 
-        vectors = self.backbone.build(deepest) if self.vectors else None
-        shared = vectors.maps if isinstance(vectors, PooledBlocks) else None
-        maps = shared or self.backbone.build_maps(deepest)
-        return VectorsAndMaps(maps, self.blocks, vectors, self.vectors).eval()
+        if not self.vectors:
+            return modules.ChosenMaps(self.backbone.build_maps(deepest), self.blocks).eval()
+        vectors: Any = self.backbone.build(deepest)
+        if not hasattr(vectors, "with_maps"):
+            vectors = modules.VectorsBesideMaps(vectors, self.backbone.build_maps(deepest))
+        return modules.VectorsAndMaps(vectors, self.blocks, self.vectors).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same."""
@@ -201,14 +203,18 @@ class ObtainedMaps:
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
         seconds_extract: what the extraction took, 0 on a hit.
-        images_per_second: what it came to; None where nobody knows.
     """
 
     blocks: Mapping[int, StoredMaps]
     images_digest: str
     cache_hit: bool
     seconds_extract: float
-    images_per_second: float | None = None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """What the slowest of their extractions came to; None where nobody knows."""
+        speeds = [maps.images_per_second for maps in self.blocks.values()]
+        return min((speed for speed in speeds if speed is not None), default=None)
 
     @property
     def path(self) -> Path:

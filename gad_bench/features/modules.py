@@ -30,8 +30,11 @@ class BlockMaps(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the blocks' maps."""
-        images = (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
-        return tuple(block.float() for block in self.network(images))
+        return tuple(block.float() for block in self.network(self.normalised(pixels)))
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return images float32 [B, 3, S, S] as the network takes them."""
+        return (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
 
 
 class PooledBlocks(nn.Module):
@@ -43,37 +46,73 @@ class PooledBlocks(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the pooled blocks."""
-        return self.pool(self.maps(pixels))
+        return self.with_maps(pixels)[0]
 
-    def pool(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the averages of blocks' maps over their positions."""
-        return tuple(block.mean((2, 3)) for block in maps)
+    def with_maps(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the pooled blocks and the maps, from one pass."""
+        maps = self.maps(pixels)
+        return tuple(block.mean((2, 3)) for block in maps), maps
+
+
+class ClassTokens(nn.Module):
+    """A transformer's class token after each block: one float32 [B, D] per block."""
+
+    def __init__(self, maps: BlockMaps, blocks: IntermediateBlocks) -> None:
+        super().__init__()
+        self.maps, self.blocks = maps, blocks
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the class tokens."""
+        return self.with_maps(pixels)[0]
+
+    def with_maps(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the class tokens and the maps, from one pass."""
+        blocks = self.blocks.with_prefix_tokens(self.maps.normalised(pixels))
+        tokens = tuple(prefix[:, 0].float() for _, prefix in blocks)
+        return tokens, tuple(block.float() for block, _ in blocks)
+
+
+class ChosenMaps(nn.Module):
+    """Some blocks' maps [B, C_i, H_i, W_i]."""
+
+    def __init__(self, maps: nn.Module, blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.maps, self.blocks = maps, list(blocks)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps."""
+        maps = self.maps(pixels)
+        return tuple(maps[block] for block in self.blocks)
+
+
+class VectorsBesideMaps(nn.Module):
+    """Vectors that are made of other values than the maps, as a filter bank's are."""
+
+    def __init__(self, vectors: nn.Module, maps: nn.Module) -> None:
+        super().__init__()
+        self.vectors, self.maps = vectors, maps
+
+    def with_maps(self, pixels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the blocks' vectors and maps."""
+        return self.vectors(pixels), self.maps(pixels)
 
 
 class VectorsAndMaps(nn.Module):
-    """The first blocks' vectors, where they are asked for, and then some blocks' maps.
-
-    Vectors that are averages of maps are those of the same maps.
-    """
+    """The first blocks' vectors, and then some blocks' maps, from one pass."""
 
     def __init__(
-        self, maps: nn.Module, blocks: Sequence[int], vectors: nn.Module | None, depth: int
+        self,
+        vectors: PooledBlocks | ClassTokens | VectorsBesideMaps,
+        blocks: Sequence[int],
+        depth: int,
     ) -> None:
         super().__init__()
-        self.maps, self.blocks, self.vectors, self.depth = maps, list(blocks), vectors, depth
+        self.vectors, self.blocks, self.depth = vectors, list(blocks), depth
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return [B, D_i] of the blocks below the depth, then [B, C_i, H_i, W_i] of the others."""
-        maps = self.maps(pixels)
-        return (*self._vectors(pixels, maps), *(maps[block] for block in self.blocks))
-
-    def _vectors(self, pixels: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        if self.vectors is None:
-            return ()
-        if isinstance(self.vectors, PooledBlocks):
-            return self.vectors.pool(maps[: self.depth])
-        vectors: tuple[Tensor, ...] = self.vectors(pixels)
-        return vectors
+        vectors, maps = self.vectors.with_maps(pixels)
+        return (*vectors[: self.depth], *(maps[block] for block in self.blocks))
 
 
 class TappedModules(nn.Module):
@@ -93,17 +132,29 @@ class TappedModules(nn.Module):
 class IntermediateBlocks(nn.Module):
     """A timm model's own intermediate features, as maps, without its prefix tokens."""
 
-    def __init__(self, network: nn.Module, deepest: int) -> None:
+    def __init__(self, network: nn.Module, deepest: int, final_norm: bool) -> None:
         super().__init__()
         self.network = network
         self.forward_intermediates: Any = network.forward_intermediates
-        self.indices = list(range(deepest + 1))
+        self.choice = {
+            "indices": list(range(deepest + 1)),
+            "norm": final_norm,
+            "stop_early": True,
+            "intermediates_only": True,
+            "output_fmt": "NCHW",
+        }
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the blocks' maps, from images already normalised."""
-        choice = {"indices": self.indices, "stop_early": True, "intermediates_only": True}
-        maps: list[Tensor] = self.forward_intermediates(images, output_fmt="NCHW", **choice)
+        maps: list[Tensor] = self.forward_intermediates(images, **self.choice)
         return maps
+
+    def with_prefix_tokens(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each block's map, and its class and register tokens [B, tokens, D]."""
+        blocks: list[tuple[Tensor, Tensor]] = self.forward_intermediates(
+            images, return_prefix_tokens=True, **self.choice
+        )
+        return blocks
 
 
 Indices = NDArray[np.intp]

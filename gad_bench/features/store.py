@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.files import json_digest, json_pieces, sha256_of, whole_file
+from gad_bench.base.files import json_digest, json_pieces, read_regular, sha256_of, whole_file
 from gad_bench.features.shards import (
     LAYOUT,
     Features,
@@ -135,6 +135,11 @@ class StoredMaps:
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width."""
         return self.take(np.arange(1)).shape[1:]
+
+    @property
+    def images_per_second(self) -> float | None:
+        """What their extraction came to, whoever did it; None where nobody knows."""
+        return _read_speed(self.folder)
 
     def take(self, rows: NDArray[np.integer]) -> NDArray[Any]:
         """Return the maps [rows, C, H, W] of rising rows.
@@ -464,7 +469,7 @@ def _keep_speed(folder: Path, per_second: float) -> None:
 def _read_speed(folder: Path) -> float | None:
     """Return what an extraction came to; None where it is not known."""
     try:
-        content = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+        content = json.loads(read_regular(folder / SPEED))
         return float(content["images_per_second"])
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DYNAMIC, NOMINAL = "dynamic", "nominal"
 PADDINGS = (DYNAMIC, NOMINAL)
+MEAN, CLASS_TOKEN = "mean", "class_token"
+POOLINGS = (MEAN, CLASS_TOKEN)
 STRIDE = 32
 """Of the networks that pad by size: they halve a map five times, each time by stride 2."""
 
@@ -45,6 +47,11 @@ class TimmBackbone:
             the paper's numbers were made with, efficientnet_pytorch 0.6.3: a map of odd side goes
             through a convolution of stride 2 displaced by a pixel, and may come out one smaller.
             The same for an input of a multiple of 32, such as B0's.
+        final_norm: whether a transformer's blocks go through its last normalisation, as DINOv2's
+            users take them.
+        pooling: "mean": a block's vector is its map averaged over the positions. "class_token": it
+            is a transformer's class token after that block; the maps are the same.
+        best: blocks that the literature uses, for `blocks=best`; no feature depends on them.
     """
 
     name: str
@@ -56,6 +63,9 @@ class TimmBackbone:
     std: list[float] | None = None
     taps: list[str] | None = None
     padding: str = DYNAMIC
+    final_norm: bool = False
+    pooling: str = MEAN
+    best: list[int] | None = None
 
     def __post_init__(self) -> None:
         if self.input_size is not None and self.input_size < 1:
@@ -66,6 +76,12 @@ class TimmBackbone:
         if self.weights is not None and not self.pretrained:
             raise UserError("backbone.weights and backbone.pretrained=false exclude each other")
         require_choice("backbone.padding", self.padding, PADDINGS)
+        require_choice("backbone.pooling", self.pooling, POOLINGS)
+        if self.taps is not None and (self.final_norm or self.pooling != MEAN):
+            raise UserError(
+                "backbone.final_norm and backbone.pooling=class_token are of transformers' own "
+                "blocks: use them with backbone.taps=null"
+            )
 
     def facts(self) -> dict[str, Any]:
         """Return the architecture, the weights' digest (or the seed), the input and the taps.
@@ -83,6 +99,8 @@ class TimmBackbone:
             "std": self._std(),
             "taps": self.taps,
             **({"padding": NOMINAL} if self._pads_otherwise else {}),
+            **({"final_norm": True} if self.final_norm else {}),
+            **({"pooling": self.pooling} if self.pooling != MEAN else {}),
         }
 
     def block_count(self) -> int:
@@ -97,11 +115,20 @@ class TimmBackbone:
         """Build the network up to the deepest block; see `interface.Backbone`.
 
         Raises:
-            UserError: the weights do not fit, or a tap names no module.
+            UserError: the weights do not fit, a tap names no module, or there is no class token.
         """
-        from gad_bench.features.modules import PooledBlocks
+        from gad_bench.features.modules import BlockMaps, ClassTokens, PooledBlocks
 
-        return PooledBlocks(self.build_maps(deepest)).eval()
+        blocks = self._blocks(deepest)
+        maps = BlockMaps(blocks, self._mean(), self._std())
+        if self.pooling == MEAN:
+            return PooledBlocks(maps).eval()
+        if getattr(blocks.network, "cls_token", None) is None:
+            raise UserError(
+                f"backbone.pooling=class_token: {self.name} has no class token: "
+                "use backbone.pooling=mean"
+            )
+        return ClassTokens(maps, blocks).eval()
 
     def build_maps(self, deepest: int) -> nn.Module:
         """Build the same without the pooling; see `interface.Backbone`.
@@ -109,20 +136,26 @@ class TimmBackbone:
         Raises:
             UserError: the weights do not fit, or a tap names no module.
         """
-        from gad_bench.features.modules import BlockMaps, IntermediateBlocks, TappedModules
+        from gad_bench.features.modules import BlockMaps
 
+        return BlockMaps(self._blocks(deepest), *self.standardisation()).eval()
+
+    def build_network(self) -> nn.Module:
+        """Build the whole network as timm has it, for images that are standardised already.
+
+        Raises:
+            UserError: the weights do not fit.
+        """
         network = self._network()
         if self._pads_otherwise:
             from gad_bench.features.padding import pad_for
 
             pad_for(network, int(pretrained_values(self.name)["input_size"][-1]))
-        blocks: nn.Module
-        if self.taps is None:
-            blocks = IntermediateBlocks(network, deepest)
-        else:
-            _check_taps(network, self.taps)
-            blocks = TappedModules(network, self.taps[: deepest + 1])
-        return BlockMaps(blocks, self._mean(), self._std()).eval()
+        return network
+
+    def standardisation(self) -> tuple[list[float], list[float]]:
+        """Return mean and deviation by channel, RGB, of pixels in [0, 1]."""
+        return self._mean(), self._std()
 
     def weights_file(self) -> Path | None:
         """Return the checkpoint, None for random weights.
@@ -156,6 +189,17 @@ class TimmBackbone:
 
     def _std(self) -> list[float]:
         return [float(x) for x in self.std or pretrained_values(self.name)["std"]]
+
+    def _blocks(self, deepest: int) -> Any:  # noqa: ANN401 - TappedModules or IntermediateBlocks
+        """Build what takes normalised images to the blocks' maps."""
+        from gad_bench.features.modules import IntermediateBlocks, TappedModules
+
+        network = self.build_network()
+        if self.taps is None:
+            _check_patches(self.name, network, self.image_size())
+            return IntermediateBlocks(network, deepest, self.final_norm)
+        _check_taps(network, self.taps)
+        return TappedModules(network, self.taps[: deepest + 1])
 
     def _network(self) -> nn.Module:
         check_name(self.name)
@@ -220,4 +264,17 @@ def _check_taps(network: nn.Module, taps: list[str]) -> None:
         children = ", ".join(name for name, _ in network.named_children())
         raise UserError(
             f"backbone.taps: there is no module {unknown[0]}; the network has {children}"
+        )
+
+
+def _check_patches(name: str, network: nn.Module, side: int) -> None:
+    """Refuse an input that a transformer's patches do not fill: it would leave out a border."""
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
+    patch = patch if isinstance(patch, int) else patch[0]
+    if side % patch:
+        below = side // patch * patch
+        near = " or ".join(str(size) for size in (below, below + patch) if size)
+        raise UserError(
+            f"backbone.input_size={side}: {name} takes multiples of its patches of {patch} pixels, "
+            f"such as {near}"
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gad_bench.base.files import TEMPORARY
+from gad_bench.base.files import TEMPORARY, read_regular
 from gad_bench.data import fingerprint
 from gad_bench.features import decoded
 from gad_bench.features.shards import (
@@ -266,7 +266,7 @@ def _look_at(extraction: StoredExtraction) -> Holding | None:
 def _read_recipe(path: Path) -> dict[str, Any] | None:
     """Return the recipe, None where it is not what its folder's name says."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError:
         return None
     if hashlib.sha256(content).hexdigest() != path.parent.name:

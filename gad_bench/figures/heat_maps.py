@@ -44,7 +44,7 @@ def draw_heat_maps(
     groups: Mapping[str, Sequence[Picture]],
     threshold: tuple[float, str],
     limits: tuple[float, float],
-    measure: str = "score",
+    measure: str,
 ) -> Figure:
     """Draw groups of pictures side by side: image, mask, heat map and contour in each row.
 
@@ -66,6 +66,8 @@ def draw_heat_maps(
             part.subplots(rows, len(COLUMNS), squeeze=False), pictures, strict=False
         ):
             scale = _draw(axes, picture, threshold[0], limits)
+        for axes, column in zip(part.axes, COLUMNS, strict=False):
+            axes.set_title(column, fontsize=8, color=INK)
         for axes in part.axes[len(pictures) * len(COLUMNS) :]:
             axes.set_axis_off()
     if scale is not None:
@@ -89,6 +91,7 @@ def _draw(
     colour = ANOMALOUS if picture.anomalous else GOOD
     image.set_ylabel(picture.title, color=colour, **as_text(picture.title), fontsize=7)
     if picture.mask is None:
+        mask.set_box_aspect(picture.image.shape[0] / picture.image.shape[1])
         mask.text(0.5, 0.5, "no mask", ha="center", va="center", transform=mask.transAxes)
     else:
         mask.imshow(picture.mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -118,7 +121,7 @@ def draw_localisation(
     scores: Scores,
     metrics: Mapping[str, Any],
     name: str,
-    measure: str = "score",
+    measure: str = "score of a place",
 ) -> None:
     """Draw image, mask, heat map and contour of the most telling test images.
 

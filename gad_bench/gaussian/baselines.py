@@ -221,7 +221,15 @@ class IsolationForest(MetricDetector):
             raise UserError(f"detector.trees must be at least 1, not {self.trees}")
 
     def learn(self, samples: Samples) -> Metric:
-        """Grow the trees."""
+        """Grow the trees.
+
+        Raises:
+            UserError: one sample alone, which no split isolates.
+        """
+        if samples.count == 1:
+            raise UserError(
+                "detector=isolation_forest splits samples apart, and 1 is there: use more"
+            )
         from sklearn import ensemble
 
         model = ensemble.IsolationForest(n_estimators=self.trees, random_state=self.seed)

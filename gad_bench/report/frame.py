@@ -26,7 +26,8 @@ RUN = ("run", "job", "setting", "status", "reason", "place", "ended")  # the fir
 NUMBERS = ("value", "low", "high")
 PLACE = ("row", "column")  # of a table
 METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
-ALL = "all"  # the blocks combined
+ALL = "all"  # the blocks combined, or the images that are fitted
+SHOTS = "shots"
 HIGHER_IS_BETTER = ("auroc", "aupr")
 SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in percent
 
@@ -35,6 +36,7 @@ WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
     *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
     "extraction",
+    "objective",
 )
 COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number
@@ -98,7 +100,8 @@ class Measure(NamedTuple):
 def long_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Return runs as the long DataFrame; `job` and `setting` number what is alike from 0."""
     listed = list(runs)
-    table = pd.DataFrame([dict(run.keys) for run in listed]).fillna("").astype("category")
+    table = pd.DataFrame([dict(run.keys) for run in listed]).fillna("")
+    table = table.replace({SHOTS: {"None": ALL}}).astype("category")
     facts = [(run.status, run.reason, run.place, run.ended) for run in listed]
     table[list(RUN[3:])] = pd.DataFrame(facts, columns=list(RUN[3:]))
     numbered = {"run": range(len(listed)), "job": _numbers(run.job for run in listed)}

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment
 
-from gad_bench.base.files import whole_file, write_text
+from gad_bench.base.files import read_regular, whole_file, write_text
 from gad_bench.report import comparison, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
@@ -22,8 +22,10 @@ from gad_bench.report.style import svg_element
 from gad_bench.report.tables import Cell, Label, Table
 
 PAGE = "report.html"
+LIST = ".report"  # names the files of a report, for the next one in its folder
 DPI = 120
 FORMATS = {"csv": text.to_csv, "md": text.to_markdown, "tex": text.to_latex}
+SUFFIXES = {".png", ".html", *(f".{name}" for name in FORMATS)}
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -41,21 +43,43 @@ class Box(NamedTuple):
 def write_report(report: Report, folder: Path) -> Path:
     """Write each table as CSV, Markdown and LaTeX, the plots as PNG, and the page with all of them.
 
+    What an earlier report left in the folder, and this one has not, is removed.
+
     Returns:
         the page.
     """
     pictures = {table.layout.name: draw_table(table) for table in report.tables}
-    for picture in (picture for drawn in pictures.values() for picture in drawn):
-        with whole_file(folder / f"{picture.name}.png") as file:
-            picture.plot.savefig(file, format="png", dpi=DPI)
-    for table in report.tables:
-        for suffix, render in FORMATS.items():
-            write_text(folder / f"{table.layout.name}.{suffix}", render(table))
+    plots = {
+        f"{picture.name}.png": picture.plot for drawn in pictures.values() for picture in drawn
+    }
+    texts = {
+        f"{table.layout.name}.{suffix}": render(table)
+        for table in report.tables
+        for suffix, render in FORMATS.items()
+    }
     if report.comparison:
-        write_text(folder / "comparison.csv", comparison.to_csv(report.comparison))
-        write_text(folder / "comparison.md", comparison.to_markdown(report.comparison))
-    write_text(folder / PAGE, render_page(report, pictures, folder))
+        texts["comparison.csv"] = comparison.to_csv(report.comparison)
+        texts["comparison.md"] = comparison.to_markdown(report.comparison)
+    texts[PAGE] = render_page(report, pictures, folder)
+    earlier = _listed(folder)
+    for name, plot in plots.items():
+        with whole_file(folder / name) as file:
+            plot.savefig(file, format="png", dpi=DPI)
+    for name, content in texts.items():
+        write_text(folder / name, content)
+    write_text(folder / LIST, "".join(f"{name}\n" for name in [*plots, *texts]))
+    for name in earlier - plots.keys() - texts.keys():
+        (folder / name).unlink(missing_ok=True)
     return folder / PAGE
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return the names of the files that an earlier report wrote to a folder."""
+    try:
+        names = read_regular(folder / LIST).decode().splitlines()
+    except (OSError, UnicodeError):
+        return set()
+    return {name for name in names if Path(name).suffix in SUFFIXES and Path(name).name == name}
 
 
 def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folder: Path) -> str:

@@ -12,12 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gad_bench.report.contamination import (
-    DRAW,
-    SHARE,
-    contamination_words,
-    draw_contamination,
-)
+from gad_bench.report.draws import DRAW, DRAWN, draw_along_draws, words_of_draws
 from gad_bench.report.frame import ALL
 from gad_bench.report.ranking import LEVEL, Ranking, draw_ranking, rank_settings
 from gad_bench.report.style import (
@@ -66,7 +61,8 @@ class Picture(NamedTuple):
 def draw_table(table: Table) -> list[Picture]:
     """Return the plots that a table admits."""
     name = table.layout.name
-    hollow = "" if table.cells["complete"].all() else HOLLOW_WORDS
+    drawn = table.cells[table.cells["finished"] > 0]
+    hollow = "" if drawn["complete"].all() else HOLLOW_WORDS
     if table.layout.ranked:
         return [Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)]
     if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
@@ -77,9 +73,9 @@ def draw_table(table: Table) -> list[Picture]:
         ranking = _ranking(table)
         ranks = [] if ranking is None else [ranking]
         return [dots, *(_ranking_picture(name, own, table) for own in ranks)]
-    if table.layout.rows == (SHARE,) and DRAW in table.runs:
-        words = contamination_words(table)
-        return [Picture(f"{name}_shares", draw_contamination(table), words)]
+    if table.layout.rows in DRAWN and DRAW in table.runs:
+        words = words_of_draws(table) + hollow
+        return [Picture(f"{name}_{DRAWN[table.layout.rows]}", draw_along_draws(table), words)]
     if _runs_along_numbers(table):
         return [Picture(f"{name}_lines", draw_lines(table), LINE_WORDS + hollow)]
     return []

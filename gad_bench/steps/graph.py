@@ -20,9 +20,10 @@ from gad_bench.features.interface import Backbone
 from gad_bench.gaussian import combination as combinations
 from gad_bench.gaussian import projection as projections
 from gad_bench.gaussian.detector import FittedBlock, FittedMetric, GaussianDetector
-from gad_bench.gaussian.metric import QuadraticForm
+from gad_bench.gaussian.metric import Metric, QuadraticForm
 from gad_bench.gaussian.model import FittedModel
-from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
+from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation, UnitLength
+from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
 
 Array = NDArray[np.float64]
@@ -35,18 +36,13 @@ class DetectorGraph(nn.Module):
     From float32 of the same range as well, in which the scores are differentiable.
     """
 
-    def __init__(self, backbone: Backbone, model: object) -> None:
-        """Build it of a backbone and what was fitted on its features.
+    outputs = ("score", "blocks")
 
-        Raises:
-            UserError: that is no `FittedModel`, or has a part that is no module here.
-        """
+    def __init__(self, model: FittedModel, backbone: Backbone) -> None:
         super().__init__()
-        if not isinstance(model, FittedModel):
-            raise UserError(f"a detector on patches {NO_GRAPH}")
         self.wanted = list(model.blocks)
         self.backbone = backbone.build(max(self.wanted))
-        self.blocks = nn.ModuleList([_module(fitted) for fitted in model.blocks.values()])
+        self.blocks = nn.ModuleList([vector_module(fitted) for fitted in model.blocks.values()])
         self.combination = Combination(model)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,11 +64,11 @@ class Combination(nn.Module):
         super().__init__()
         self.kind = type(model.combination)
         _require_combination(model.combination)
-        self.as_one = None if model.as_one is None else _module(model.as_one)
+        self.as_one = None if model.as_one is None else vector_module(model.as_one)
         fitted = model.fitted_scores
         if fitted is not None:
-            self.register_buffer("means", _tensor(fitted.mean(axis=0)))
-            self.register_buffer("deviations", _tensor(fitted.std(axis=0)))
+            self.register_buffer("means", tensor(fitted.mean(axis=0)))
+            self.register_buffer("deviations", tensor(fitted.std(axis=0)))
 
     def forward(self, blocks: Tensor, features: list[Tensor]) -> Tensor:
         """Return the scores [B]."""
@@ -103,8 +99,8 @@ class Centred(nn.Module):
     def __init__(self, mean: Array) -> None:
         super().__init__()
         high = mean.astype(np.float32).astype(np.float64)
-        self.register_buffer("high", _tensor(high))
-        self.register_buffer("low", _tensor(mean - high))
+        self.register_buffer("high", tensor(high))
+        self.register_buffer("low", tensor(mean - high))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, dim]."""
@@ -122,8 +118,8 @@ class Form(nn.Module):
         self.centred = Centred(form.mean)
         self.turns = form.directions is not None
         if form.directions is not None:
-            self.register_buffer("directions", _tensor(form.directions))
-        self.register_buffer("scales", _tensor(form.scales))
+            self.register_buffer("directions", tensor(form.directions))
+        self.register_buffer("scales", tensor(form.scales))
         self.rest = None if form.rest is None else float(1 / np.sqrt(form.rest))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -145,7 +141,7 @@ class LinearMap(nn.Module):
     def __init__(self, projection: projections.Linear) -> None:
         super().__init__()
         self.centred = Centred(projection.mean)
-        self.register_buffer("directions", _tensor(projection.directions))
+        self.register_buffer("directions", tensor(projection.directions))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, new dim]."""
@@ -175,7 +171,7 @@ class Standardised(nn.Module):
         super().__init__()
         self.selected = Selected(projections.Selection(projection.features))
         self.centred = Centred(projection.mean)
-        self.register_buffer("scales", _tensor(1 / projection.deviations))
+        self.register_buffer("scales", tensor(1 / projection.deviations))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, new dim]."""
@@ -219,7 +215,7 @@ def _require_combination(combination: object) -> None:
         raise UserError(f"a combination by {kind.__name__} cannot be exported or explained")
 
 
-def _module(fitted: FittedBlock) -> nn.Module:
+def vector_module(fitted: FittedBlock) -> nn.Module:
     """Return a fitted block as a module.
 
     Raises:
@@ -228,11 +224,27 @@ def _module(fitted: FittedBlock) -> nn.Module:
     if not isinstance(fitted, FittedMetric):
         raise UserError(f"{type(fitted).__name__} {NO_GRAPH}")
     try:
-        steps = [fitted.normalisation, fitted.projection, *fitted.metric.steps()]
+        metric = metric_module(fitted.metric)
     except UserError as error:
         raise UserError(f"{error}, so it {NO_GRAPH}") from error
-    return nn.Sequential(*(STEPS[type(step)](step) for step in steps))
+    return nn.Sequential(*map(step_module, (fitted.normalisation, fitted.projection)), *metric)
 
 
-def _tensor(values: Array) -> Tensor:
+def metric_module(metric: Metric) -> nn.Sequential:
+    """Return a metric as a module from vectors [B, dim] to distances [B].
+
+    Raises:
+        UserError: it is no distance by a matrix.
+    """
+    return nn.Sequential(*map(step_module, metric.steps()))
+
+
+def step_module(step: Normalisation | Projection | QuadraticForm) -> nn.Module:
+    """Return what is done to vectors, one after the other, as a module."""
+    module: nn.Module = STEPS[type(step)](step)
+    return module
+
+
+def tensor(values: Array) -> Tensor:
+    """Return float64 values as a tensor of their own."""
     return torch.from_numpy(np.array(values, np.float64))

@@ -31,10 +31,12 @@ from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
+from gad_bench.trained import ImageDetector
 
 PACKAGES = (
     "gad_bench",
     "kornia",
+    "lightning",
     "numpy",
     "openvino",
     "opencv-python-headless",
@@ -57,7 +59,8 @@ BESIDE = (
     *("experiment", "variant"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "largest_contamination", "seed")
+"""Values of the top level that change the numbers."""
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
@@ -128,14 +131,23 @@ def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, 
     usual = _read_choice("config")
     changed = {key: str(config[key]) for key in VALUES if config[key] != usual[key]}
     for group in choices.keys() - set(BESIDE):
-        chosen = dict(leaves(_chosen_values(group, choices[group])))
+        chosen = dict(leaves(_resolved(config, group, _chosen_values(group, choices[group]))))
         actual = dict(leaves(OmegaConf.to_container(config[group], resolve=True)))
         changed |= {
             f"{group}.{key}": str(value)
             for key, value in actual.items()
-            if key in chosen and chosen[key] != value and "${" not in str(chosen[key])
+            if key in chosen and chosen[key] != value
         }
     return dict(sorted(changed.items()))
+
+
+def _resolved(config: DictConfig, group: str, values: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a group's values, with what they refer to elsewhere in the config."""
+    if "${" not in str(values):
+        return values
+    own = config.copy()
+    own[group] = values
+    return OmegaConf.to_container(own[group], resolve=True)
 
 
 def _chosen_values(group: str, choice: str) -> dict[str, Any]:
@@ -244,6 +256,8 @@ def result_key(
         facts["metrics"] = metrics
     if cross := parts.cross_fits(catalog, splits):
         facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
+    if isinstance(parts.detector, ImageDetector) and parts.detector.needs_smallest_defect:
+        facts["smallest_defect"] = category.smallest_defect
     if isinstance(parts.detector, PatchDetector):
         facts["maps"] = parts.maps.precision
     return json_digest(facts)
@@ -282,6 +296,7 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
         **dict.fromkeys(ALWAYS_USED, True),
         "timm": is_timm,
         "kornia": is_augmented,
+        "lightning": isinstance(parts.detector, ImageDetector),
         "openvino": features["runtime"].get("runtime") == "openvino",
     }
     known = versions()
@@ -290,12 +305,11 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
-    measured = (
-        not isinstance(parts.localisation, NoLocalisation),
-        isinstance(parts.detector, PatchDetector),
-        isinstance(parts.explanation, PixelExplanation),
-    )
-    if not any(measured):
+    detector, localises = parts.detector, not isinstance(parts.localisation, NoLocalisation)
+    if isinstance(detector, ImageDetector):
+        localises = detector.localises
+    explains = isinstance(parts.explanation, PixelExplanation)
+    if not (localises or explains or isinstance(detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

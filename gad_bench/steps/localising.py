@@ -17,7 +17,7 @@ from gad_bench.data.split import Split
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.evaluation.pixels import pixel_metrics
 from gad_bench.features.local import Image, LocalSource
-from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
+from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
 from gad_bench.steps.parts import Parts
 
@@ -30,10 +30,17 @@ class Localised:
 
     A detector on patches fits nothing more. The heat maps of several folds are the means of those
     images that all of them test, and the metrics are means over the folds.
+
+    Attributes:
+        fitted: what localises; None where the detector does.
+        maps: the heat maps, with the defects' masks.
+        maxima: each map's highest distance [images], by fold.
+        metrics: what the maps are worth.
     """
 
     fitted: FittedLocalisation | None
     maps: MaskedMaps
+    maxima: Sequence[Map]
     metrics: dict[str, Any]
 
 
@@ -59,11 +66,9 @@ def localise(
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None
-    maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
+    found = measure_folds(catalog, [split], [fitted.heat_maps(source, test)])
     seconds = time.perf_counter() - started
-    return Localised(
-        fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
-    )
+    return replace(found, fitted=fitted, metrics={**found.metrics, "seconds_localise": seconds})
 
 
 def measure_folds(
@@ -74,14 +79,20 @@ def measure_folds(
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
-    found = [_measure(maps) for maps in folds]
+    maxima = [maps.heat.maxima() for maps in folds]
+    found = [_measure(*both) for both in zip(folds, maxima, strict=True)]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
         metrics = {key: float(np.mean([fold[key] for fold in found])) for key in shared}
     seconds = time.perf_counter() - started
     maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
-    return Localised(fitted=None, maps=maps, metrics=metrics | {"seconds_localise": seconds})
+    return Localised(
+        fitted=None,
+        maps=maps,
+        maxima=maxima,
+        metrics=metrics | {"seconds_localise": seconds},
+    )
 
 
 def _averaged(
@@ -97,7 +108,7 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps) -> dict[str, Any]:
+def _measure(maps: MaskedMaps, maxima: Map) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -108,7 +119,7 @@ def _measure(maps: MaskedMaps) -> dict[str, Any]:
             unknown,
         )
     return {
-        "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
+        "auroc_heat_maximum": auroc(maps.tested["label"], maxima),
         "images_without_mask": unknown,
         **pixel_metrics(maps),
     }

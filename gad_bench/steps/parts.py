@@ -36,6 +36,7 @@ from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
+from gad_bench.trained import ImageDetector
 
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
@@ -52,7 +53,7 @@ class Parts:
     maps: MapStorage
     fold: Fold | LabelledFold
     augmentation: Augmentation
-    detector: Detector | PatchDetector | SupervisedDetector
+    detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation | PixelExplanation
@@ -74,6 +75,8 @@ class Parts:
     @property
     def supervised(self) -> bool:
         """Whether the detector learns from labels, of anomalous images too."""
+        if isinstance(self.detector, ImageDetector):
+            return self.detector.supervised
         return isinstance(self.detector, SupervisedDetector)
 
     def splits(self, config: DictConfig, catalog: pd.DataFrame) -> list[Split]:
@@ -84,9 +87,9 @@ class Parts:
                 are.
         """
         if self.supervised:
-            return split_labelled(catalog, self.fold, config.contamination)
+            return split_labelled(catalog, self.fold, config.contamination, config.shots)
         shares = config.contamination, config.seed, config.largest_contamination
-        return split_catalog(catalog, self.fold, *shares)
+        return split_catalog(catalog, self.fold, *shares, config.shots)
 
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
@@ -112,6 +115,8 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        if isinstance(self.detector, ImageDetector):
+            self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
         if isinstance(self.explanation, PixelExplanation):
             precision = self.runtime.facts("cpu")["precision"]
@@ -121,11 +126,15 @@ class Parts:
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
                 "too: use localisation=none"
             )
-        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
-        for group, none in single.items():
+        single = {
+            "localisation": (NoLocalisation, "; detector=patch_gaussian maps those of all folds"),
+            "explanation": (NoExplanation, ""),
+        }
+        for group, (none, other) in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
-                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and "
+                    f"fold.index{other}"
                 )
 
     def map_blocks(self, detector: PatchDetector) -> list[int]:
@@ -151,17 +160,42 @@ class Parts:
     def _require_patches(self, detector: PatchDetector) -> None:
         """Refuse what a detector on patches has no use for."""
         self.map_blocks(detector)
-        useless = {
-            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
-            "localisation": (NoLocalisation, "it gives heat maps itself"),
-            "explanation": (NoExplanation, "its scores come from no single block"),
-            "embedding": (NoEmbedding, "it has maps of images, not vectors"),
+        self._require_none(
+            "on patches",
+            augmentation="changed copies of vectors are stored, not of maps",
+            localisation="it gives heat maps itself",
+            explanation="its scores come from no single block",
+            embedding="it has maps of images, not vectors",
+        )
+
+    def _require_images(self, detector: ImageDetector, splits: Sequence[Split]) -> None:
+        """Refuse what a detector that is trained on images has no use for, or lacks."""
+        detector.trainable(self.backbone)
+        if not all(len(split.validation) for split in splits):
+            raise UserError(
+                "training stops by images that are held out, and this fold holds none out: use "
+                "fold=kfold, fold=cross or fold=stratified"
+            )
+        self._require_none(
+            "that is trained on images",
+            augmentation="changed copies of vectors are stored, not of images",
+            localisation="it has no stored features",
+            explanation="its scores come from no single block",
+            embedding="it has images, not vectors",
+        )
+
+    def _require_none(self, kind: str, **reasons: str) -> None:
+        """Refuse groups that a kind of detector has no use for, with the reasons."""
+        none = {
+            "augmentation": NoAugmentation,
+            "localisation": NoLocalisation,
+            "explanation": NoExplanation,
+            "embedding": NoEmbedding,
         }
-        for group, (none, reason) in useless.items():
-            if not isinstance(getattr(self, group), none):
+        for group, reason in reasons.items():
+            if not isinstance(getattr(self, group), none[group]):
                 raise UserError(
-                    f"{group}= does not go with a detector on patches, for {reason}: "
-                    f"use {group}=none"
+                    f"{group}= does not go with a detector {kind}, for {reason}: use {group}=none"
                 )
 
     def encoder(self, config: DictConfig) -> Encoder:

@@ -11,6 +11,7 @@ from gad_bench.data.split import (
     KFold,
     Split,
     Stratified,
+    choose,
     contaminate,
     cross_fits,
     split_catalog,
@@ -142,6 +143,33 @@ def test_the_largest_share_changes_no_training_images() -> None:
 def test_a_largest_share_that_leaves_no_anomalous_test_image_is_refused_at_each_share() -> None:
     with pytest.raises(UserError, match=r"largest_contamination=0\.75 .* less than 0\.725"):
         contaminate(SPLIT, LABELS, share=0.0, seed=0, largest=0.75)
+
+
+def test_fewer_shots_are_among_more_and_what_is_not_chosen_is_not_used() -> None:
+    few, more, other = (choose(SPLIT, n, seed) for n, seed in ((4, 3), (16, 3), (4, 4)))
+    assert (len(few.train), len(more.train)) == (4, 16)
+    assert set(few.train) < set(more.train) < set(SPLIT.train)
+    assert set(few.train) != set(other.train)
+    np.testing.assert_array_equal(few.validation, SPLIT.validation)
+    np.testing.assert_array_equal(few.test, SPLIT.test)
+    assert choose(SPLIT, None, seed=3) is SPLIT
+    assert set(choose(SPLIT, 40, seed=3).train) == set(SPLIT.train)
+
+
+def test_more_shots_than_images_are_refused() -> None:
+    with pytest.raises(UserError, match="shots=41: there are only 40 images to fit"):
+        choose(SPLIT, 41, seed=0)
+
+
+def test_a_detector_that_learns_from_both_takes_no_shots() -> None:
+    with pytest.raises(UserError, match="shots=2 chooses among good images"):
+        split_labelled(labelled_catalog(23, 12), Stratified(), 0.0, shots=2)
+
+
+def test_shots_are_chosen_before_some_are_contaminated() -> None:
+    catalog = pd.DataFrame({"split": ["train"] * 10 + ["test"] * 6, "label": [0] * 12 + [1] * 4})
+    (split,) = split_catalog(catalog, Full(), share=0.5, seed=0, shots=4)
+    assert [(split.train < 10).sum(), (split.train >= 12).sum()] == [2, 2]
 
 
 def test_contamination_depends_on_the_seed_alone() -> None:

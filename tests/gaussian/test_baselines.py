@@ -145,3 +145,8 @@ def test_a_density_of_samples_that_do_not_vary_is_refused() -> None:
 def test_no_samples_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="no sample to fit"):
         BASELINES[name](**VALUES[name], **PLAIN).fit(Samples(np.ones((0, 2))))
+
+
+def test_a_single_sample_grows_no_forest() -> None:
+    with pytest.raises(UserError, match="splits samples apart, and 1 is there"):
+        IsolationForest(trees=5, seed=0, **PLAIN).fit(Samples(vectors()[:1]))

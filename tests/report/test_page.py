@@ -190,6 +190,23 @@ def test_many_settings_are_drawn_without_a_warning(many: list[Run], tmp_path: Pa
         write_report(make_report(many, Request(where={}), "here"), tmp_path / "report")
 
 
+def test_a_folder_holds_the_newest_reports_files_and_the_users_own(
+    many: list[Run], tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    chosen = Request(axes=("settings", "category"), where={})
+    write_report(make_report(many, chosen, "here"), folder)
+    for name in ("notes.md", "jobs.csv"):
+        (folder / name).write_text("mine")
+    assert (folder / "settings_by_category.csv").exists()
+    (folder / ".report").write_text((folder / ".report").read_text() + "../../kept.csv\n")
+    (tmp_path / "kept.csv").write_text("mine")
+    write_report(make_report(many, Request(where={}), "here"), folder)
+    assert not list(folder.glob("settings_by_category*"))
+    assert {"notes.md", "jobs.csv", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert (tmp_path / "kept.csv").exists()
+
+
 def test_the_leaderboard_links_each_runs_figures(many: list[Run], tmp_path: Path) -> None:
     page = write_report(make_report(many, Request(where={}), "here"), tmp_path / "report")
     addresses = re.findall(r'<a href="([^"]+)">curves</a>', page.read_text())

@@ -79,7 +79,7 @@ def toothbrushes(assets: Path) -> tuple[DetectorGraph, Callable[..., float], Ima
     good = [read_square(str(file), 112) for file in sorted((folder / "train/good").iterdir())[:13]]
     defective = read_square(str(min((folder / "test/defective").iterdir())), 112)
     model, score = fitted(backbone, np.stack(good[:12]))
-    return DetectorGraph(backbone, model), score, defective, good[12]
+    return DetectorGraph(model, backbone), score, defective, good[12]
 
 
 def attribution(way: PixelExplanation, graph: Any, image: Images, start: Images) -> Attribution:
@@ -136,11 +136,11 @@ def test_an_even_image_has_slopes_by_the_filter_bank_too() -> None:
     model, score = fitted(bank, images)
     image = images[0].copy()
     image[:32] = 90
-    found = attribution(explanation(steps=64), DetectorGraph(bank, model), image, images[1])
+    found = attribution(explanation(steps=64), DetectorGraph(model, bank), image, images[1])
     assert found.pixels.sum() == pytest.approx(score(image) - score(images[1]), rel=0.02)
     black = np.zeros_like(image)
     with pytest.raises(UserError, match="no slope in some pixel"):
-        attribution(explanation(GRADIENTS), DetectorGraph(bank, model), black, black)
+        attribution(explanation(GRADIENTS), DetectorGraph(model, bank), black, black)
 
 
 def test_the_most_similar_is_the_nearest_by_standardised_vectors() -> None:

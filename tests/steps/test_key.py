@@ -71,6 +71,7 @@ CHANGES_OF_AUGMENTATION: dict[str, Any] = {
 }
 
 SAME: dict[str, Any] = {
+    "shots": 2,
     "contamination": 0.5,
     "largest_contamination": 0.5,
     "seed": 1,

@@ -1,13 +1,14 @@
-"""AUROC against the share of anomalous training images."""
+"""AUROC against the share of anomalous training images, and against the number of good ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from gad_bench.report.contamination import contamination_words, spread
+from gad_bench.report.draws import spread, words_of_draws
 from gad_bench.report.plots import draw_table
 from gad_bench.report.report import Request, make_report
 from gad_bench.report.tables import Table
@@ -75,7 +76,7 @@ def test_the_picture_has_a_line_an_estimator_and_says_what_was_tested(table_of: 
     assert names == ["ledoit_wolf", "oas"]
     assert "2 draws" in picture.words
     assert picture.words.endswith("All shares of a draw are scored on the same test images.")
-    assert "with largest_contamination=" in contamination_words(table_of(largest="None"))
+    assert "with largest_contamination=" in words_of_draws(table_of(largest="None"))
 
 
 def test_settings_that_differ_in_more_than_the_draw_stay_apart(run_of: Any) -> None:
@@ -86,3 +87,49 @@ def test_settings_that_differ_in_more_than_the_draw_stay_apart(run_of: Any) -> N
     ]
     table = make_report(runs, Request(where={}), "here").tables[0]
     assert [table.cell(("0.0",), column).expected for column in table.columns] == [2, 1]
+
+
+SHOTS: Mapping[str, Mapping[str, list[float | None]]] = {  # detector -> shots -> AUROC by draw
+    "gaussian": {"1": [None, None], "4": [0.7, 0.8], "None": [0.9, 0.9]},
+    "patchcore": {"1": [0.8, 0.84], "4": [0.88, 0.9], "None": [0.895, 0.895]},
+}
+
+
+@pytest.fixture
+def shots(run_of: Any) -> Table:
+    runs = [
+        run_of("bolt", 0, auroc, detector=detector, shots=number, seed=str(seed))
+        for detector, numbers in SHOTS.items()
+        for number, draws in numbers.items()
+        for seed, auroc in enumerate(draws)
+    ]
+    return make_report(runs, Request(table="shots", where={}), "here").tables[0]
+
+
+def test_all_images_stand_after_the_largest_number(shots: Table) -> None:
+    assert shots.rows == [("1",), ("4",), ("all",)]
+    (picture,) = draw_table(shots)
+    ticks = [text.get_text() for text in picture.plot.axes[0].get_xticklabels()]
+    assert ticks == ["1", "4", "all"]
+
+
+def test_the_words_name_the_fewest_images_that_suffice_and_what_has_no_answer(
+    shots: Table,
+) -> None:
+    (picture,) = draw_table(shots)
+    assert picture.words.endswith(
+        " gaussian: all images are the fewest within 1 percentage point of all images, and no "
+        "answer with 1. patchcore: 4 images are the fewest within 1 percentage point of all images."
+    )
+
+
+def test_a_number_that_some_draws_lack_is_told(run_of: Any) -> None:
+    runs = [
+        run_of("bolt", 0, auroc, shots=number, seed=seed)
+        for number, seed, auroc in (("2", "0", 0.7), ("2", "1", None), ("4", "0", 0.8))
+    ]
+    table = make_report(runs, Request(table="shots", where={}), "here").tables[0]
+    points = spread(table, table.columns[0])
+    assert points["complete"].tolist() == [False, True]
+    assert pd.notna(points["mean"]).all()
+    assert draw_table(table)[0].words.endswith("Hollow points lack runs.")
