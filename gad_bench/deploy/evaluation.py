@@ -15,8 +15,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.references import escaped
 from gad_bench.base.stored_config import read_stored_mapping
-from gad_bench.config import build, check, require_known_classes
-from gad_bench.data.catalog import Dataset
+from gad_bench.config import build, build_dataset, check, require_known_classes
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
@@ -40,15 +39,16 @@ from gad_bench.steps.results import (
     point_the_way,
     scored_images,
     scores_table,
+    write_metrics,
     write_missed,
-    write_results,
+    write_scores,
 )
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
 
 FITTED = (
-    *("backbone", "blocks", "runtime", "fold", "augmentation", "contamination"),
+    *("backbone", "input", "blocks", "runtime", "fold", "augmentation", "contamination"),
     *("normalisation", "reduction", "covariance", "detector", "combination", "threshold"),
     *("computation", "metrics"),
 )
@@ -91,7 +91,7 @@ def evaluate_detector(
     """
     watch = Stopwatch()
     check(config)
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config, config.category)
     tracker: Tracker = build(config.tracking)
     catalog = dataset.catalog(config.category)
     if images == "test":
@@ -107,7 +107,7 @@ def evaluate_detector(
         watch.lap("images")
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        scores, localised = _score(detector, catalog, features)
+        scores, localised = _score(detector, catalog, features, config.seed)
         watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
@@ -121,7 +121,7 @@ def evaluate_detector(
         flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
         if flagged is not None and (scores.labels == 1).any():
             write_missed(output, scores_table(catalog, scores), flagged)
-        write_results(output, config, [catalog], [scores], localised, metrics)
+        write_scores(output, config, [catalog], [scores], localised)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
@@ -130,9 +130,9 @@ def evaluate_detector(
                 from gad_bench.figures.heat_maps import draw_localisation
 
                 maps, found = localised.maps, localised.metrics
-                draw_localisation(
-                    output / "localisation.png", maps, scores, found, description.name
-                )
+                file = output / "localisation.png"
+                draw_localisation(file, maps, scores, found, description.name)
+        write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)
@@ -170,9 +170,12 @@ def _obtain(
 
 
 def _score(
-    detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures | ObtainedMaps
+    detector: SavedDetector,
+    catalog: pd.DataFrame,
+    features: StoredFeatures | ObtainedMaps,
+    seed: int,
 ) -> tuple[Scores, Localised | None]:
-    """Score every image of the catalog as a test image."""
+    """Score every image of the catalog as a test image; the seed is the bootstrap's."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
     everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
     localised = None
@@ -182,7 +185,7 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        localised = measure_folds(catalog, [everything], [heat])
+        localised = measure_folds(catalog, [everything], [heat], seed)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised

@@ -44,7 +44,7 @@ OF_THE_CATEGORY = ("category", "dataset.categories")
 OF_THE_FOLD = ("fold", "fold.index")
 OF_THE_RUN = ("category", "fold")
 GROUPS = (
-    *("dataset", "backbone", "blocks", "augmentation", "normalisation"),
+    *("dataset", "backbone", "input", "blocks", "augmentation", "normalisation"),
     *("reduction", "covariance", "detector", "combination", COMPUTATION),
 )
 

@@ -17,7 +17,7 @@ from gad_bench.base.errors import UserError, require_choice
 from gad_bench.base.process import resolve_device, thread_count
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation.pixels import pixel_metrics
-from gad_bench.features.interface import Features, Pixels
+from gad_bench.features.interface import Features, Pixels, Size
 from gad_bench.patches.heat_maps import HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
 
@@ -33,7 +33,7 @@ class Attribution(NamedTuple):
     """What an image's pixels add to its score.
 
     Attributes:
-        pixels: [S, S], of the backbone's input.
+        pixels: [H, W], of the backbone's input.
         difference: between the image's score and that of the image where the way begins.
         gap: what the pixels add up to, less that difference.
     """
@@ -103,8 +103,8 @@ class PixelExplanation:
         """Attribute images' scores, on a CPU as many at once as there are threads, of one each.
 
         Args:
-            graph: from float32 [1, S, S, 3] to the scores [1], and whatever else.
-            images: each image, and where the way to it begins, uint8 [S, S, 3] RGB.
+            graph: from float32 [1, H, W, 3] to the scores [1], and whatever else.
+            images: each image, and where the way to it begins, uint8 [H, W, 3] RGB.
             device: the run's; a Mac's CPU where it is mps, which has no float64.
 
         Raises:
@@ -138,13 +138,13 @@ class PixelExplanation:
         return Attribution(_by_pixel(parts), float(parts.double().sum() - gap), float(gap))
 
     def measure(
-        self, attributions: Sequence[Attribution], image_size: int, tested: pd.DataFrame
+        self, attributions: Sequence[Attribution], image_size: Size, tested: pd.DataFrame
     ) -> Attributed:
         """Smooth attributions, and hold them against the masks.
 
         Args:
             attributions: the test images'.
-            image_size: the side of the backbone's input.
+            image_size: of the backbone's input.
             tested: their rows of the catalog.
         """
         smooth = np.stack([_smoothed(own.pixels, self.sigma) for own in attributions])
@@ -196,7 +196,7 @@ def inside(maps: MaskedMaps) -> dict[str, float]:
 
 
 def _by_pixel(attributions: Tensor) -> Map:
-    """Add up the channels of attributions [1, S, S, 3]: [S, S].
+    """Add up the channels of attributions [1, H, W, 3]: [H, W].
 
     Raises:
         UserError: they are not finite.

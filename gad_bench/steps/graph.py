@@ -31,7 +31,7 @@ NO_GRAPH = "cannot be exported or explained by pixels: only detector=gaussian ca
 
 
 class DetectorGraph(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to the images' scores [B] and the blocks' [B, blocks].
+    """From uint8 [B, H, W, 3] RGB to the images' scores [B] and the blocks' [B, blocks].
 
     From float32 of the same range as well, in which the scores are differentiable.
     """

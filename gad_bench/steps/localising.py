@@ -14,8 +14,9 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
+from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.pixels import pixel_metrics
+from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
@@ -66,21 +67,21 @@ def localise(
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None
-    found = measure_folds(catalog, [split], [fitted.heat_maps(source, test)])
+    found = measure_folds(catalog, [split], [fitted.heat_maps(source, test)], config.seed)
     seconds = time.perf_counter() - started
     return replace(found, fitted=fitted, metrics={**found.metrics, "seconds_localise": seconds})
 
 
 def measure_folds(
-    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps]
+    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps], seed: int
 ) -> Localised:
-    """Measure the heat maps of each fold's test rows, and average."""
+    """Measure the heat maps of each fold's test rows, and average; the seed is the bootstrap's."""
     started = time.perf_counter()
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
     maxima = [maps.heat.maxima() for maps in folds]
-    found = [_measure(*both) for both in zip(folds, maxima, strict=True)]
+    found = [_measure(*both, seed) for both in zip(folds, maxima, strict=True)]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
@@ -108,7 +109,7 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps, maxima: Map) -> dict[str, Any]:
+def _measure(maps: MaskedMaps, maxima: Map, seed: int) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -118,8 +119,12 @@ def _measure(maps: MaskedMaps, maxima: Map) -> dict[str, Any]:
             "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
             unknown,
         )
+    labels = maps.tested["label"]
+    areas = resampled_auroc(labels, maxima, seed=seed)
     return {
-        "auroc_heat_maximum": auroc(maps.tested["label"], maxima),
+        **with_intervals(
+            {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}
+        ),
         "images_without_mask": unknown,
-        **pixel_metrics(maps),
+        **pixel_metrics_with_intervals(maps, seed=seed),
     }
