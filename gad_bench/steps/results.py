@@ -18,8 +18,16 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
-from gad_bench.base.process import Stopwatch
-from gad_bench.base.run_folder import CONFIG, METRICS, MISSED, RESTORED, SCORES, read_metrics
+from gad_bench.base.process import Stopwatch, device_name
+from gad_bench.base.run_folder import (
+    CONFIG,
+    DEVICE,
+    METRICS,
+    MISSED,
+    RESTORED,
+    SCORES,
+    read_metrics,
+)
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
@@ -250,6 +258,7 @@ class Results:
         attributed: their scores by pixels, None without that explanation.
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
+        cost: what the detector costs, by metric; empty where that was not measured.
     """
 
     name: str
@@ -265,6 +274,7 @@ class Results:
     attributed: Attributed | None
     curves: Sequence[Curves]
     seconds_fit: float
+    cost: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -280,9 +290,12 @@ class Results:
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
             **self._attribution_metrics(),
+            **self.cost,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
+        if self.cost:
+            write_text(output / DEVICE, device_name(self.config.device) + "\n")
         if "tpr_conformal" in metrics:
             scores, rows = self._shown
             flagged = np.asarray(scores.p_values) <= metrics["fpr_used"]
