@@ -22,7 +22,7 @@ from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.evaluation import Scores, evaluate
-from gad_bench.evaluation.definitions import SOUND
+from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
@@ -100,9 +100,9 @@ def evaluate_detector(
         watch.lap("images")
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        scores, localised = _score(detector, catalog, features)
-        watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
+        scores, localised = _score(detector, catalog, features, definitions)
+        watch.lap("score")
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             **(localised.metrics if localised else {}),
             "images_test": len(catalog),
@@ -158,7 +158,10 @@ def _obtain(
 
 
 def _score(
-    detector: SavedDetector, catalog: pd.DataFrame, features: StoredFeatures | ObtainedMaps
+    detector: SavedDetector,
+    catalog: pd.DataFrame,
+    features: StoredFeatures | ObtainedMaps,
+    definitions: Definitions,
 ) -> tuple[Scores, Localised | None]:
     """Score every image of the catalog as a test image."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
@@ -170,7 +173,8 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        localised = measure_folds(catalog, [everything], [heat])
+        none = replace(heat, grids=heat.grids[:0])
+        localised = measure_folds(catalog, [everything], [heat], [none], definitions)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
+from gad_bench.evaluation.detection_rates import best_f1, true_positive_rate
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
@@ -20,6 +21,8 @@ from gad_bench.evaluation.metrics import (
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
+FALSE_ALARMS = (1, 5)
+"""The shares of good images, in percent, at which the share of defects found is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,10 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
         "auroc_ci_high": high,
         "aupr": average_precision(scores.labels, scores.combined, area),
     }
+    metrics["image_f1"], metrics["image_f1_threshold"] = best_f1(scores.labels, scores.combined)
+    for percent in FALSE_ALARMS:
+        rate = true_positive_rate(scores.labels, scores.combined, percent / 100)
+        metrics[f"tpr_at_fpr_{percent}"] = rate
     for block, values in scores.blocks.items():
         metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
         metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values, area)

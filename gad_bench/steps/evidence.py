@@ -15,7 +15,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Split
-from gad_bench.evaluation import Scores
+from gad_bench.evaluation import Definitions, Scores
 from gad_bench.features.interface import Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
@@ -33,10 +33,13 @@ Model = FittedModel | FittedPatchDetector
 
 
 class Outcome(NamedTuple):
-    """A fold's scores, and the heat maps that its detector gave with them."""
+    """A fold's scores, and the heat maps that its detector gave with them.
+
+    Those of the test rows, and of the validation rows.
+    """
 
     scores: Scores
-    heat: HeatMaps | None
+    heat: tuple[HeatMaps, HeatMaps] | None
 
 
 class Evidence(Protocol):
@@ -81,7 +84,8 @@ def obtain_evidence(
     detector = parts.detector
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
-        return MapEvidence(catalog, maps, detector, parts.backbone.image_size())
+        size = parts.backbone.image_size()
+        return MapEvidence(catalog, maps, detector, size, parts.metrics)
     features = source.features(images)
     limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
@@ -160,6 +164,7 @@ class MapEvidence:
     stored: ObtainedMaps
     detector: PatchDetector
     image_size: Size
+    definitions: Definitions
 
     @property
     def cache_hit(self) -> bool:
@@ -184,13 +189,15 @@ class MapEvidence:
         """Score the test and validation rows."""
         rows = np.concatenate([split.test, split.validation])
         found = score_maps(model, self.stored.rows(rows))
-        heat = model.heat_maps(found.grids[: len(split.test)], self.image_size)
-        return Outcome(parted_scores(self.catalog, split, found.images), heat)
+        parts = np.split(found.grids, [len(split.test)])
+        tested, held_out = (model.heat_maps(grids, self.image_size) for grids in parts)
+        return Outcome(parted_scores(self.catalog, split, found.images), (tested, held_out))
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat)
+        tested, held_out = zip(*heat, strict=True)
+        return measure_folds(self.catalog, splits, tested, held_out, self.definitions)
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

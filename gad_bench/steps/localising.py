@@ -14,11 +14,12 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
+from gad_bench.evaluation.definitions import Definitions
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.pixels import pixel_metrics
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
 from gad_bench.patches.truth import MaskedMaps
+from gad_bench.steps.measuring import measure_maps
 from gad_bench.steps.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -61,20 +62,35 @@ def localise(
         return None
     maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
     seconds = time.perf_counter() - started
-    return Localised(
-        fitted=fitted, maps=maps, metrics=_measure(maps) | {"seconds_localise": seconds}
-    )
+    found = _measure(maps, None, parts.metrics)
+    return Localised(fitted=fitted, maps=maps, metrics=found | {"seconds_localise": seconds})
 
 
 def measure_folds(
-    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps]
+    catalog: pd.DataFrame,
+    splits: Sequence[Split],
+    heat: Sequence[HeatMaps],
+    held_out: Sequence[HeatMaps],
+    definitions: Definitions,
 ) -> Localised:
-    """Measure the heat maps of each fold's test rows, and average."""
+    """Measure the heat maps of each fold's test rows, and average.
+
+    Args:
+        catalog: the images.
+        splits: one a fold.
+        heat: the heat maps of its test rows.
+        held_out: those of its validation rows, by which a threshold is set.
+        definitions: of metrics that have several.
+    """
     started = time.perf_counter()
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
-    found = [_measure(maps) for maps in folds]
+    good = [
+        MaskedMaps(own, catalog.iloc[split.validation])
+        for own, split in zip(held_out, splits, strict=True)
+    ]
+    found = [_measure(maps, own, definitions) for maps, own in zip(folds, good, strict=True)]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
@@ -97,7 +113,9 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps) -> dict[str, Any]:
+def _measure(
+    maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions
+) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -110,5 +128,5 @@ def _measure(maps: MaskedMaps) -> dict[str, Any]:
     return {
         "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
         "images_without_mask": unknown,
-        **pixel_metrics(maps),
+        **measure_maps(maps, held_out, definitions),
     }
