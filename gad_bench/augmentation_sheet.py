@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.command import DONE, run_told
 from gad_bench.base.errors import UserError
-from gad_bench.config import build, compose_config
+from gad_bench.config import build, build_dataset, compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import fingerprint
@@ -53,7 +53,7 @@ def draw_sheet(
     Raises:
         UserError: there are no such images, or nothing is augmented.
     """
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config)
     augmentation: Augmentation = build(config.augmentation)
     if isinstance(augmentation, NoAugmentation):
         raise UserError("augmentation=none changes no image: choose another for the sheet")

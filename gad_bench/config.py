@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -30,7 +31,11 @@ from gad_bench.base.process import (
     processes,
 )
 from gad_bench.base.references import escaped
+from gad_bench.base.remote import MARK
 from gad_bench.base.stored_config import is_of
+
+if TYPE_CHECKING:
+    from gad_bench.data.catalog import Dataset
 
 TARGET = "_target_"
 TARGET_LINE = re.compile(r"^ *_target_: *(gad_bench\.[\w.]+)", re.MULTILINE)
@@ -70,9 +75,11 @@ class Config:
     batch_size: int
     device: str
     cache_dir: str
+    cache_remote: str | None
     keep_images: bool
     figures: bool
     resume: bool
+    objective: str
     save: str | None
     computation: Computation
     backbone: Any
@@ -99,7 +106,7 @@ class Config:
 
 
 def register() -> None:
-    """Make the schema, the resolvers and the launchers' presets known to Hydra."""
+    """Make the schema, the resolvers and the presets of launchers and sweepers known to Hydra."""
     ConfigStore.instance().store(name="schema", node=Config)
     resolvers: dict[str, Callable[..., Any]] = {
         "default_cache_dir": lambda: str(default_cache_folder()),
@@ -184,6 +191,27 @@ def build(node: DictConfig) -> Any:  # noqa: ANN401 - whatever class the YAML fi
         raise
 
 
+def build_dataset(config: DictConfig, category: str | None = None) -> Dataset:
+    """Build the data set; where its root is a URL, its images are copied to this disk first.
+
+    Args:
+        config: of a run.
+        category: the only one whose images are needed; None for all.
+
+    Raises:
+        UserError: as `build`; or the images cannot be copied.
+    """
+    node, root = config.dataset, config.dataset.get("root")
+    if isinstance(root, str) and MARK in root:
+        from gad_bench.data.remote_root import local_root
+
+        known = list(map(str, node.get("categories") or ()))
+        folder = local_root(root, category, known, Path(config.cache_dir).expanduser())
+        node = OmegaConf.merge(node, {"root": escaped(str(folder))})
+    dataset: Dataset = build(node)
+    return dataset
+
+
 def require_known_classes(stored: Mapping[str, Any], place: str, trusted: Sequence[str]) -> None:
     """Refuse a stored config that names another class than conf/ does.
 
@@ -223,14 +251,14 @@ def _classes_of_conf() -> frozenset[str]:
 
 
 def _prefer_presets() -> None:
-    """Let conf/hydra/launcher/ stand for the plugins' own configs of the same names.
+    """Let conf/hydra/ stand for the plugins' own configs of the same names.
 
     Hydra 1.3 would merge the two and warn that a later one will not (automatic schema matching).
     """
     Plugins.instance()  # finds the plugins, which register their configs
-    registered = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-    for preset in (config_folder() / "hydra" / "launcher").glob("*.yaml"):
-        registered.pop(preset.name, None)
+    registered = ConfigStore.instance().repo.get("hydra", {})
+    for preset in (config_folder() / "hydra").glob("*/*.yaml"):
+        registered.get(preset.parent.name, {}).pop(preset.name, None)
 
 
 def _check_component(key: str, node: DictConfig) -> None:

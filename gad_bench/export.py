@@ -21,7 +21,8 @@ Export a saved detector as one graph, from pixels to scores, and check that it s
   python -m gad_bench.export detector=DIR format=openvino output=detector.xml images='test/*.png'
 
 Input "image": uint8 [batch, H, W, 3], RGB, resized straight to the input by OpenCV's bilinear.
-Outputs "score" [batch] and "blocks" [batch, blocks], float64 in ONNX and float32 in OpenVINO.
+Outputs "score" [batch] and "blocks" [batch, blocks], float64 in ONNX and float32 in OpenVINO; of a
+detector on patches "score" and "heat_map" [batch, H, W] float32, enlarged and smoothed.
 """
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 
@@ -34,7 +35,7 @@ class ExportRequest:
     format: str = option("onnx or openvino")
     output: str | None = option("the file (detector.onnx or detector.xml)", None)
     images: str | None = option("images to check the scores on; noise without", None)
-    tolerance: float = option("the largest relative difference of a score", 1e-4)
+    tolerance: float = option("the largest relative difference of a score or map", 1e-4)
     weights: str | None = option("the backbone's checkpoint, where it is not where it was", None)
     trust: str | None = option("modules of your own that it may name, with commas", None)
 

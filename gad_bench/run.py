@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -18,7 +20,7 @@ from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
 
 
-def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> float:
+def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> Mapping[str, Any]:
     """Carry out one run and leave its files in the output folder.
 
     Args:
@@ -28,7 +30,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         watch: measures the stages.
 
     Returns:
-        The AUROC of the combined score, NaN where the test set lacks good or anomalous images.
+        The metrics by name.
 
     Raises:
         UserError: the config asks for something impossible.
@@ -79,6 +81,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
         )
         metrics = results.write(output)
@@ -89,13 +92,13 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             fitted = Fitted(model, outcomes[0].scores, fits, localised)
             folder = save_detector(config, parts, source, fitted, description.tags)
             tracked.log_model(served_model(folder))
-        tracked.log(metrics, results.images, output)
+        tracked.log(metrics, results.images, output, results.named_curves)
         watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
-    return float(metrics.get("auroc", "nan"))
+    return metrics
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:

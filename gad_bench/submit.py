@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gad_bench.deploy.detector import SavedDetector
 
 USAGE = """
-Write the archive that MVTec AD 2's server takes: heat maps of the private test images as float16 TIFF,
-masks as PNG. One detector a category, each with heat maps:
+Write the archive that MVTec AD 2's server takes: heat maps of the private test images as float16
+TIFF, masks as PNG. One detector a category, each with heat maps:
 
   python -m gad_bench -m dataset=mvtec_ad_2 dataset.root=DATA category='*' fold=full \\
       detector=patchcore 'save=detectors/${category}'
@@ -66,7 +66,7 @@ def submit(request: SubmitRequest) -> int:
     thresholds = write_submission(detectors, root, output, request.deviations)
     check_submission(output, images)
     for category, threshold in thresholds.items():
-        print(f"{category}: anomalous from {threshold:.4g} on, by {root / category}/validation/good")
+        print(f"{category}: anomalous from {threshold:.4g} on, by its validation/good")
     print(f"{len(images)} images of {len(detectors)} categories, read back and checked: {output}")
     return DONE
 
@@ -81,9 +81,10 @@ def _load(request: SubmitRequest) -> dict[str, SavedDetector]:
     from gad_bench.deploy.format import FACTS
 
     pattern = Path(request.detectors).expanduser()
-    folders = sorted(path.parent for path in Path(pattern.anchor).glob(
-        str((pattern / FACTS).relative_to(pattern.anchor))
-    ))
+    folders = sorted(
+        path.parent
+        for path in Path(pattern.anchor).glob(str((pattern / FACTS).relative_to(pattern.anchor)))
+    )
     if not folders:
         raise UserError(f"detectors={request.detectors} matches no folder that a run's save= wrote")
     detectors: dict[str, SavedDetector] = {}

@@ -40,7 +40,11 @@ SWEEPS: dict[str, dict[str, list[str]]] = {
         "detector": ["gaussian", "patchcore"],
     },
     "estimators": {
-        "covariance": sorted(path.stem for path in (config_folder() / "covariance").iterdir())
+        "covariance": sorted(
+            path.stem
+            for path in (config_folder() / "covariance").iterdir()
+            if path.stem not in ("graphical_lasso", "factor_analysis")
+        )
     },
 }
 

@@ -34,6 +34,7 @@ MOBILENET_STAGES = 5
 FILES = {
     "metrics.json",
     "scores.csv",
+    "missed.csv",
     "config.yaml",
     "curves.png",
     "histogram.png",
@@ -188,9 +189,11 @@ def test_a_run_leaves_its_files(program: Program) -> None:
 
 def test_the_last_words_tell_what_was_found_and_where(program: Program) -> None:
     outcome = program(*DEMO)
-    found, rates, time, features, files, viewer = outcome.output.splitlines()[-6:]
+    found, price, rates, missed, time, features, files, viewer = outcome.output.splitlines()[-8:]
     assert f"AUROC {100 * outcome.metrics['auroc']:.1f} %" in found
+    assert price.startswith("false alarms on this test set: ")
     assert rates.startswith("threshold for 20 % false alarms: ")
+    assert missed.endswith("(missed.csv)")
     assert re.findall(r"(?:: |, )([a-z ]+) \d+\.\d s", time) == STAGES
     assert "features" in features
     assert str(outcome.runs[-1]) in files
@@ -376,3 +379,33 @@ def test_without_images_held_out_there_are_no_p_values_and_a_word_says_so(progra
     assert "p_value" not in outcome.scores
     assert "no validation images, so no p-values" in outcome.output
     assert not (outcome.runs[-1] / "calibration.png").exists()
+
+
+@pytest.mark.parametrize("fold", ["kfold", "cross"])
+def test_the_missed_images_are_named(program: Program, fold: str) -> None:
+    outcome = program(*DEMO, "tracking=none", "figures=false", f"fold={fold}")
+    missed = pd.read_csv(outcome.runs[-1] / "missed.csv")
+    scores, used = outcome.scores, outcome.metrics["fpr_used"]
+    expected = scores[(scores["label"] == 1) & (scores["p_value"] > used)]
+    assert list(missed["path"]) == list(
+        expected.groupby("path")["score"].mean().sort_values().index
+    )
+    anomalous = scores.loc[scores["label"] == 1, "path"].nunique()
+    assert len(missed) / anomalous == pytest.approx(1 - outcome.metrics["tpr_conformal"])
+    first = "/".join(Path(missed["path"][0]).parts[-2:])
+    assert f"anomalous images not flagged: {first}" in outcome.output
+
+
+@pytest.mark.parametrize(
+    "ways", [["localisation=mahalanobis"], ["fold=cross", "detector=patch_gaussian"]]
+)
+def test_every_metric_is_in_the_glossary(program: Program, ways: list[str]) -> None:
+    outcome = program(*DEMO, "tracking=none", "figures=false", *ways)
+    assert outcome.status == 0, outcome.errors
+    told = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+    for name in outcome.metrics:
+        general = re.sub(r"_ci_(low|high)(?=_block|_defect|$)", "", name)
+        general = re.sub(r"(_block|_fold)_\d+$", r"\1_<i>", general)
+        general = re.sub(r"_sigma_\d", "_sigma_<n>", general)
+        general = re.sub(r"(auroc_defect)_.*", r"\1_<name>", general)
+        assert f"`{general}`" in told, name

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from program import Program
 from sklearn.linear_model import LogisticRegression
@@ -116,3 +117,54 @@ def test_an_image_that_is_seen_under_another_name_is_not_tested(tmp_path: Path, 
 
 def as_rows(numbers: dict[str, list[int]]) -> dict[str, Rows]:
     return {name: np.array(chosen) for name, chosen in numbers.items()}
+
+
+CLASSIFIER = [
+    *("dataset=demo", "category=wood", "dataset.train=12", "dataset.test_good=8"),
+    *("dataset.test_defective=4", "device=cpu", "detector=supervised_classifier", "backbone=timm"),
+    *("backbone.name=test_resnet.r160_in1k", "backbone.pretrained=false", "backbone.input_size=32"),
+    *("detector.epochs=2", "detector.batch_size=8", "fold.index=1", "fold.n_splits=3"),
+]
+
+
+def test_a_fine_tuned_network_is_one_more_detector_of_the_harness(program: Program) -> None:
+    pytest.importorskip("lightning", reason="the extra train is not installed")
+    outcome = program(*CLASSIFIER)
+    assert outcome.status == 0, outcome.errors
+    catalog = Parts.build(compose_config(CLASSIFIER)).dataset.catalog("wood")
+    folds = StratifiedKFold(3, shuffle=True, random_state=0).split(catalog, catalog["label"])
+    tested = [test for _, test in folds][1]
+    assert list(outcome.scores["path"]) == list(catalog["path"].iloc[tested])
+    pictures = {path.name for path in outcome.runs[-1].glob("*.png")}
+    assert {"supervised_training.png", "supervised_curves.png"} <= pictures
+    assert outcome.metrics["supervised"] is True
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
+    history = client.get_metric_history(run.info.run_id, "training_loss")
+    assert [point.step for point in history] == [0, 1]
+
+    again = program(*CLASSIFIER, "figures=false", "tracking=none")
+    assert again.metrics["cache_hit"] is True
+    pd.testing.assert_frame_equal(again.scores, outcome.scores)
+    assert "done already" in program(*CLASSIFIER, "resume=true").output
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["localisation=padim"], "use localisation=none"),
+        (["save=here"], "cannot be saved"),
+        (["backbone=filterbank"], "trains a network of timm"),
+    ],
+)
+def test_what_does_not_go_with_a_trained_network_is_refused_in_one_line(
+    program: Program, overrides: list[str], message: str
+) -> None:
+    pytest.importorskip("lightning", reason="the extra train is not installed")
+    shared = [value for value in CLASSIFIER if not value.startswith("backbone.")]
+    outcome = program(*(shared if "backbone=filterbank" in overrides else CLASSIFIER), *overrides)
+    assert outcome.status == 2
+    assert message in outcome.errors
+    assert len(outcome.errors.strip().splitlines()) == 1

@@ -78,6 +78,16 @@ def open_regular(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
+def read_regular(path: Path) -> bytes:
+    """Return a file's content; see `open_regular`.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Name the path in an error that names nothing, or a temporary file that nobody knows."""
@@ -101,9 +111,9 @@ def sha256_of(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all; what is no UTF-8 in it is escaped."""
     with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _flush(path: Path) -> None:

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from gad_bench.base.files import sha256_of
+from gad_bench.base.files import read_regular, sha256_of
 
 CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
+MISSED = "missed.csv"  # the anomalous images that the run's threshold passes
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"
 SUMMARY = "summary"  # folder of a sweep for what is known at its end
@@ -40,11 +41,11 @@ def state_of(folder: Path) -> State:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return the metrics of a finished job."""
-    metrics: dict[str, Any] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    metrics: dict[str, Any] = json.loads(read_regular(folder / METRICS))
     return metrics
 
 
 def read_failure(folder: Path) -> dict[str, Any]:
     """Return what a failed job's failure file says."""
-    failure: dict[str, Any] = json.loads((folder / FAILURE).read_text(encoding="utf-8"))
+    failure: dict[str, Any] = json.loads(read_regular(folder / FAILURE))
     return failure

@@ -109,7 +109,9 @@ def make_catalog(rows: Iterable[ImageRow], source: str) -> pd.DataFrame:
             raise UserError(f"{source}: only test images may be anomalous, not {row.path}")
         if row.mask:
             _check_mask_size(row)
-    return pd.DataFrame(ordered, columns=list(ImageRow._fields))
+    # As objects: pandas' own strings refuse a file's name that is no UTF-8.
+    catalog = pd.DataFrame(ordered, columns=list(ImageRow._fields), dtype=object)
+    return catalog.astype({"label": int})
 
 
 def category_facts(

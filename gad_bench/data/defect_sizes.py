@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.images import image_shape, read_image, read_mask
 
 
@@ -85,6 +86,21 @@ def _width(file: str) -> DefectWidth | None:
     shares = pixels.T / np.array(mask.shape[::-1])
     corners = cv2.boxPoints(cv2.minAreaRect(shares.astype(np.float32)))
     return DefectWidth(corners.astype(np.float64), mask.shape, file)
+
+
+def defect_share(facts: CategoryFacts, catalog: pd.DataFrame) -> float | None:
+    """Return the smallest defect's share of an image: by the data set's fact, else by the masks.
+
+    None where neither is there.
+
+    Raises:
+        UserError: an image or a mask cannot be read.
+    """
+    if facts.smallest_defect is None:
+        found = smallest_defect(catalog)
+        return None if found is None else found.share
+    height, width = image_shape(catalog["path"].iloc[0])
+    return facts.smallest_defect / (height * width)
 
 
 def largest_part(mask: NDArray[np.bool_]) -> int:

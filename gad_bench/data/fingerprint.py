@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.files import sha256_of, whole_file
+from gad_bench.base.files import open_regular, sha256_of, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _read_index(path: Path) -> Known:
 def _checked_text(path: Path) -> str | None:
     """Return what stands below the first line, if that is its SHA-256."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             checksum, text = file.readline(), file.read()
     except OSError:
         return None

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.files import open_regular
+from gad_bench.base.files import open_regular, read_regular
 from gad_bench.data.image_head import head_size
 
 LIMIT = "GAD_BENCH_MAX_MEGAPIXELS"
@@ -202,8 +202,7 @@ def read_bytes(path: str | Path) -> bytes:
         UserError: it cannot be read, or is no regular file.
     """
     try:
-        with open_regular(Path(path)) as file:
-            return file.read()
+        return read_regular(Path(path))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 

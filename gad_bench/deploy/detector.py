@@ -85,7 +85,8 @@ class Predictions:
             several fits decide, or nothing does.
         anomalous: the decisions [images], None where there are none. Where the detector's own rule
             gives p-values, they say which are at most its rate.
-        heat_maps: of the images, where the run localised and they are asked for.
+        heat_maps: of the images, where the run localised and they are asked for: iterate over them,
+            or ask `at_size(row, height, width)` for one at an image's own size.
         unreadable: of each image that was passed over, why.
     """
 
@@ -171,6 +172,11 @@ class SavedDetector:
         detector = cls(scorer=scorer, about=facts["about"], device=device, batch_size=batch_size)
         detector._check(facts["features"], path)
         return detector
+
+    def __repr__(self) -> str:
+        """Say what it was fitted on and how it decides; what it holds would fill pages."""
+        of = f"{self.about['category']}, {self.about['backbone']}"
+        return f"<Detector of {of}: {self.scorer.rule.told}>"
 
     @property
     def encoder(self) -> Encoder:

@@ -15,8 +15,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.process import Stopwatch
 from gad_bench.base.references import escaped
 from gad_bench.base.stored_config import read_stored_mapping
-from gad_bench.config import build, check, require_known_classes
-from gad_bench.data.catalog import Dataset
+from gad_bench.config import build, build_dataset, check, require_known_classes
 from gad_bench.data.split import Split
 from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
@@ -35,7 +34,14 @@ from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
-from gad_bench.steps.results import announce, point_the_way, scored_images, write_results
+from gad_bench.steps.results import (
+    announce,
+    point_the_way,
+    scored_images,
+    scores_table,
+    write_missed,
+    write_results,
+)
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
 from gad_bench.tracking import KEY, Description, Tracker
@@ -84,7 +90,7 @@ def evaluate_detector(
     """
     watch = Stopwatch()
     check(config)
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config, config.category)
     tracker: Tracker = build(config.tracking)
     catalog = dataset.catalog(config.category)
     if images == "test":
@@ -101,7 +107,7 @@ def evaluate_detector(
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
         definitions = build(config.metrics) if "metrics" in config else SOUND
-        scores, localised = _score(detector, catalog, features, definitions)
+        scores, localised = _score(detector, catalog, features, config.seed, definitions)
         watch.lap("score")
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             **(localised.metrics if localised else {}),
@@ -111,7 +117,10 @@ def evaluate_detector(
             "cache_hit": features.cache_hit,
             **_rates(scores, detector.scorer.rule),
         }
-        write_results(output, config, [catalog], [scores], metrics)
+        flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
+        if flagged is not None and (scores.labels == 1).any():
+            write_missed(output, scores_table(catalog, scores), flagged)
+        write_results(output, config, [catalog], [scores], localised, metrics)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
@@ -161,9 +170,10 @@ def _score(
     detector: SavedDetector,
     catalog: pd.DataFrame,
     features: StoredFeatures | ObtainedMaps,
+    seed: int,
     definitions: Definitions,
 ) -> tuple[Scores, Localised | None]:
-    """Score every image of the catalog as a test image."""
+    """Score every image of the catalog as a test image; the seed is the bootstrap's."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
     everything = Split(train=nothing, validation=nothing, test=np.arange(len(catalog)))
     localised = None
@@ -173,8 +183,7 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        none = replace(heat, grids=heat.grids[:0])
-        localised = measure_folds(catalog, [everything], [heat], [none], definitions)
+        localised = measure_folds(catalog, [everything], [heat], seed, definitions)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised

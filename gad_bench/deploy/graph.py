@@ -16,29 +16,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.detector import SavedDetector
+from gad_bench.features.interface import Backbone
 from gad_bench.gaussian import combination as combinations
 from gad_bench.gaussian import projection as projections
 from gad_bench.gaussian.detector import FittedBlock, FittedMetric
-from gad_bench.gaussian.metric import QuadraticForm
+from gad_bench.gaussian.metric import Metric, QuadraticForm
 from gad_bench.gaussian.model import FittedModel
-from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
+from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation, UnitLength
+from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
 
 Array = NDArray[np.float64]
 
 
 class DetectorGraph(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
+    """From uint8 [B, H, W, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
 
-    def __init__(self, detector: SavedDetector) -> None:
+    outputs = ("score", "blocks")
+
+    def __init__(self, model: FittedModel, backbone: Backbone) -> None:
         super().__init__()
-        model = detector.scorer.model
-        if not isinstance(model, FittedModel):
-            raise UserError("a detector on patches cannot be exported: only detector=gaussian can")
         self.wanted = list(model.blocks)
-        self.backbone = detector.scorer.backbone.build(max(self.wanted))
-        self.blocks = nn.ModuleList([_module(fitted) for fitted in model.blocks.values()])
+        self.backbone = backbone.build(max(self.wanted))
+        self.blocks = nn.ModuleList([vector_module(fitted) for fitted in model.blocks.values()])
         self.combination = Combination(model)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,11 +61,11 @@ class Combination(nn.Module):
         self.kind = type(model.combination)
         if self.kind not in COMBINATIONS:
             raise UserError(f"a combination by {self.kind.__name__} cannot be exported")
-        self.as_one = None if model.as_one is None else _module(model.as_one)
+        self.as_one = None if model.as_one is None else vector_module(model.as_one)
         fitted = model.fitted_scores
         if fitted is not None:
-            self.register_buffer("means", _tensor(fitted.mean(axis=0)))
-            self.register_buffer("deviations", _tensor(fitted.std(axis=0)))
+            self.register_buffer("means", tensor(fitted.mean(axis=0)))
+            self.register_buffer("deviations", tensor(fitted.std(axis=0)))
 
     def forward(self, blocks: Tensor, features: list[Tensor]) -> Tensor:
         """Return the scores [B]."""
@@ -96,8 +96,8 @@ class Centred(nn.Module):
     def __init__(self, mean: Array) -> None:
         super().__init__()
         high = mean.astype(np.float32).astype(np.float64)
-        self.register_buffer("high", _tensor(high))
-        self.register_buffer("low", _tensor(mean - high))
+        self.register_buffer("high", tensor(high))
+        self.register_buffer("low", tensor(mean - high))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, dim]."""
@@ -115,8 +115,8 @@ class Form(nn.Module):
         self.centred = Centred(form.mean)
         self.turns = form.directions is not None
         if form.directions is not None:
-            self.register_buffer("directions", _tensor(form.directions))
-        self.register_buffer("scales", _tensor(form.scales))
+            self.register_buffer("directions", tensor(form.directions))
+        self.register_buffer("scales", tensor(form.scales))
         self.rest = None if form.rest is None else float(1 / np.sqrt(form.rest))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class LinearMap(nn.Module):
     def __init__(self, projection: projections.Linear) -> None:
         super().__init__()
         self.centred = Centred(projection.mean)
-        self.register_buffer("directions", _tensor(projection.directions))
+        self.register_buffer("directions", tensor(projection.directions))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, new dim]."""
@@ -168,7 +168,7 @@ class Standardised(nn.Module):
         super().__init__()
         self.selected = Selected(projections.Selection(projection.features))
         self.centred = Centred(projection.mean)
-        self.register_buffer("scales", _tensor(1 / projection.deviations))
+        self.register_buffer("scales", tensor(1 / projection.deviations))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return vectors [B, new dim]."""
@@ -195,7 +195,7 @@ STEPS: Mapping[type, Any] = {
 }
 
 
-def _module(fitted: FittedBlock) -> nn.Module:
+def vector_module(fitted: FittedBlock) -> nn.Module:
     """Return a fitted block as a module.
 
     Raises:
@@ -204,11 +204,27 @@ def _module(fitted: FittedBlock) -> nn.Module:
     if not isinstance(fitted, FittedMetric):
         raise UserError(f"{type(fitted).__name__} cannot be exported: only detector=gaussian can")
     try:
-        steps = [fitted.normalisation, fitted.projection, *fitted.metric.steps()]
+        metric = metric_module(fitted.metric)
     except UserError as error:
         raise UserError(f"this cannot be exported: {error}; only detector=gaussian can") from error
-    return nn.Sequential(*(STEPS[type(step)](step) for step in steps))
+    return nn.Sequential(*map(step_module, (fitted.normalisation, fitted.projection)), *metric)
 
 
-def _tensor(values: Array) -> Tensor:
+def metric_module(metric: Metric) -> nn.Sequential:
+    """Return a metric as a module from vectors [B, dim] to distances [B].
+
+    Raises:
+        UserError: it is no distance by a matrix.
+    """
+    return nn.Sequential(*map(step_module, metric.steps()))
+
+
+def step_module(step: Normalisation | Projection | QuadraticForm) -> nn.Module:
+    """Return what is done to vectors, one after the other, as a module."""
+    module: nn.Module = STEPS[type(step)](step)
+    return module
+
+
+def tensor(values: Array) -> Tensor:
+    """Return float64 values as a tensor of their own."""
     return torch.from_numpy(np.array(values, np.float64))

@@ -26,6 +26,7 @@ from gad_bench.steps.evidence import Model
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import Parts
 from gad_bench.tracking import KEY
+from gad_bench.trained import ImageDetector
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ def check_savable(config: DictConfig, detector: object, splits: Sequence[Split],
         )
     if isinstance(detector, IsolationForest):
         raise UserError("detector=isolation_forest cannot be saved without pickle: choose another")
+    if isinstance(detector, ImageDetector):
+        raise UserError("a trained network cannot be saved: the cache keeps it, for runs alone")
     if config.resume:
         raise UserError("save and resume=true exclude one another: what is restored is not fitted")
     folder = save_folder(config)

@@ -202,9 +202,15 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "grid is no number of positions": lambda own: 1 <= (own.grid or 1) <= LARGEST_GRID,
     },
     PooledResiduals: {"pooling must be at least 1": lambda own: own.pooling >= 1},
-    PooledLikelihood: {"pooling must be at least 1": lambda own: own.pooling >= 1},
+    PooledLikelihood: {
+        "pooling must be at least 1": lambda own: own.pooling >= 1,
+        "subspace and gaussian do not fit one another": lambda own: _takes(
+            own.gaussian, own.subspace.directions.shape[1]
+        ),
+    },
     FittedPatchDetector: {
         "width must be at least 1": lambda own: own.width >= 1,
+        "width and scorer do not fit one another": lambda own: _scores(own.scorer, own.width),
         "sigma must be 0 or more": lambda own: own.sigma >= 0,
     },
     FittedModel: {
@@ -258,6 +264,10 @@ def problems(kind: type, fields: Mapping[str, Any]) -> Iterator[str]:
 
 def _projected(projection: Any, width: int | None) -> int | None:  # noqa: ANN401
     """Return the length that vectors of a width have after a projection, None where it is wrong."""
+    if isinstance(projection, Whitening):
+        for step in projection.steps:
+            width = _projected(step, width)
+        return width
     if isinstance(projection, Linear):
         return projection.directions.shape[1] if len(projection.mean) == width else None
     if isinstance(projection, Selection | Standardisation):
@@ -289,6 +299,22 @@ def _takes(metric: Any, width: int | None) -> bool:  # noqa: ANN401
         return metric.vectors.shape[1] == width
     if isinstance(metric, NearestSamples | KernelSum):
         return metric.samples.shape[1] == width
+    return True
+
+
+def _scores(scorer: Any, width: int) -> bool:  # noqa: ANN401
+    """Tell whether a scorer takes patches of a length; of pooled maps it is their size that counts.
+
+    One that is trusted is not asked.
+    """
+    if isinstance(scorer, NearestPatches):
+        return scorer.bank.entries.shape[1] == _projected(scorer.step, width)
+    if isinstance(scorer, PatchPositionGaussians):
+        return scorer.means.shape[1] == width
+    if isinstance(scorer, VectorScorer):
+        return getattr(scorer.fitted, "width", width) == width
+    if isinstance(scorer, Residuals):
+        return len(scorer.subspace.mean) == width
     return True
 
 

@@ -12,7 +12,6 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
-from itertools import batched
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -122,8 +121,6 @@ def check_submission(archive: Path, images: Sequence[Mapped]) -> None:
         UserError: a file is missing, is there beside those that should be, or is not what the
             server takes.
     """
-    import tifffile
-
     missing = {name: image.file for image in images for name in (image.map_name, image.mask_name)}
     with tarfile.open(archive, "r:gz") as content:
         for member in content:
@@ -131,17 +128,26 @@ def check_submission(archive: Path, images: Sequence[Mapped]) -> None:
             opened = content.extractfile(member)
             if file is None or opened is None:
                 raise UserError(f"{archive} holds {member.name}, which belongs to no image")
-            read = opened.read()
-            if member.name.startswith(f"{MAPS}/"):
-                values = tifffile.imread(io.BytesIO(read))
-                is_right = values.dtype == np.float16 and bool(np.isfinite(values).all())
-            else:
-                values = cv2.imdecode(np.frombuffer(read, np.uint8), cv2.IMREAD_UNCHANGED)
-                is_right = values.dtype == np.uint8 and set(np.unique(values)) <= {0, 255}
-            if not is_right or values.shape != image_shape(file):
+            is_right = _is_map if member.name.startswith(f"{MAPS}/") else _is_mask
+            if not is_right(opened.read(), image_shape(file)):
                 raise UserError(f"{archive}: {member.name} is not what the server takes")
     if missing:
         raise UserError(f"{archive} lacks {next(iter(missing))}, and {len(missing)} files in all")
+
+
+def _is_map(content: bytes, shape: Shape) -> bool:
+    import tifffile
+
+    values = tifffile.imread(io.BytesIO(content))
+    is_finite = bool(np.isfinite(values).all())
+    return values.dtype == np.float16 and values.shape == shape and is_finite
+
+
+def _is_mask(content: bytes, shape: Shape) -> bool:
+    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint8 or values.shape != shape:
+        return False
+    return set(np.unique(values).tolist()) <= {0, 255}
 
 
 def _images(folder: Path) -> list[Path]:
@@ -157,7 +163,7 @@ def _maps(detector: SavedDetector, files: Sequence[Path]) -> Iterator[tuple[Path
     Raises:
         UserError: the detector gives none.
     """
-    for some in batched(files, AT_ONCE):
+    for some in (files[start : start + AT_ONCE] for start in range(0, len(files), AT_ONCE)):
         heat = detector.predict(list(some)).heat_maps
         if heat is None:
             raise UserError(

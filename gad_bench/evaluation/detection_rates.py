@@ -1,6 +1,8 @@
-"""What a detector of images reaches at the best threshold, and at a false positive rate."""
+"""What a detector of images reaches at the best threshold, and what one rate costs in the other."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -51,3 +53,25 @@ def true_positive_rate(labels: ArrayLike, scores: ArrayLike, false_positive_rate
     if allowed >= len(good):
         return 1.0
     return float((values[anomalous] > good[allowed]).mean())
+
+
+def false_positive_rate(labels: ArrayLike, scores: ArrayLike, true_positive_rate: float) -> float:
+    """Return the lowest false positive rate of any threshold that reaches a true positive rate.
+
+    Nothing is interpolated, and an image is flagged from the threshold on.
+
+    Args:
+        labels: [images], 1 for anomalous.
+        scores: [images], higher is more anomalous.
+        true_positive_rate: the share of anomalous images to be flagged, in (0, 1].
+
+    Raises:
+        UserError: the share is none, or there are no good or no anomalous images.
+    """
+    if not 0 < true_positive_rate <= 1:
+        raise UserError(f"a true positive rate must lie in (0, 1], not {true_positive_rate}")
+    anomalous = check_labels(labels)
+    values = np.asarray(scores, dtype=np.float64)
+    ranked = np.sort(values[anomalous])[::-1]
+    needed = math.ceil(true_positive_rate * len(ranked) * (1 - 1e-12))
+    return float((values[~anomalous] >= ranked[needed - 1]).mean())

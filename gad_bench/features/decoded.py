@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gad_bench.base.files import TEMPORARY, whole_file
+from gad_bench.base.files import TEMPORARY, read_regular, whole_file
 from gad_bench.features.interface import Pixels, Size, height_and_width
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _load(path: Path, size: Size) -> Pixels | None:
 
 def _checked(path: Path) -> memoryview | None:
     """Return a file's pixels, if its checksum is right and they are those of its place."""
-    content, label = path.read_bytes(), _label(path)
+    content, label = read_regular(path), _label(path)
     rest = memoryview(content)[CHECKSUM:]
     is_right = content[:CHECKSUM] == hashlib.sha256(rest).digest()
     return rest[len(label) :] if is_right and rest[: len(label)] == label else None

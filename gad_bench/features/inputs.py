@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.interface import Backbone
+from gad_bench.features.interface import Backbone, square_side
 from gad_bench.features.tiles import TiledBackbone
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Rectangle:
         """Return the backbone for such a rectangle."""
         if not hasattr(backbone, "resized"):
             raise UserError(f"input=rectangle: backbone {backbone.name} takes no other shape")
-        side, own = _side(backbone, "rectangle"), cast("Any", backbone)
+        side, own = square_side(backbone, "input=rectangle"), cast("Any", backbone)
         proportions = np.array([width / height for height, width in shapes])
         proportion = float(np.median(proportions))
         _tell_differing(proportions)
@@ -94,7 +94,7 @@ class Tiles:
 
     def of(self, backbone: Backbone, shapes: Shapes) -> Backbone:
         """Return the backbone that sees tiles."""
-        side = _side(backbone, "tiles")
+        side = square_side(backbone, "input=tiles")
         sides = np.array(shapes)
         least_height, least_width = sides.min(axis=0)
         if side > min(least_height, least_width):
@@ -113,13 +113,6 @@ class Tiles:
             )
         )
         return TiledBackbone(backbone=backbone, rows=rows, columns=columns, overlap=self.overlap)
-
-
-def _side(backbone: Backbone, choice: str) -> int:
-    size = backbone.image_size()
-    if not isinstance(size, int):
-        raise UserError(f"input={choice} starts from a square: leave backbone.input_width out")
-    return size
 
 
 def _tell_differing(proportions: np.ndarray[Any, Any]) -> None:

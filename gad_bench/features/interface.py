@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -78,6 +80,18 @@ class Models(Protocol):
 
     def ready(self, work: Work) -> Model:
         """Return the model that does the work."""
+
+
+def square_side(backbone: Backbone, who: str) -> int:
+    """Return the side of a backbone's square input, for who takes nothing else.
+
+    Raises:
+        UserError: it is a rectangle.
+    """
+    size = backbone.image_size()
+    if not isinstance(size, int):
+        raise UserError(f"{who} takes squares: leave backbone.input_width out, or use input=square")
+    return size
 
 
 @dataclass(frozen=True, kw_only=True)

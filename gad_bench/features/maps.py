@@ -203,14 +203,18 @@ class ObtainedMaps:
         images_digest: a digest of all the images' content.
         cache_hit: whether this process had nothing to extract.
         seconds_extract: what the extraction took, 0 on a hit.
-        images_per_second: what it came to; None where nobody knows.
     """
 
     blocks: Mapping[int, StoredMaps]
     images_digest: str
     cache_hit: bool
     seconds_extract: float
-    images_per_second: float | None = None
+
+    @property
+    def images_per_second(self) -> float | None:
+        """What the slowest of their extractions came to; None where nobody knows."""
+        speeds = [maps.images_per_second for maps in self.blocks.values()]
+        return min((speed for speed in speeds if speed is not None), default=None)
 
     @property
     def path(self) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.remote import RemoteFolder
 from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.fingerprint import Fingerprint, fingerprint
@@ -25,6 +26,7 @@ from gad_bench.features.interface import (
     Work,
 )
 from gad_bench.features.maps import MapStorage, ObtainedMaps, Room, maps_work
+from gad_bench.features.remote import RemoteStore, SharedStore
 from gad_bench.features.store import (
     MAPS,
     Batch,
@@ -53,6 +55,8 @@ class FeatureSource:
         extraction: where images are read and go through the backbone.
         keep_images: keep decoded images for further backbones of the same input size.
         storage: of maps.
+        cache_remote: the URL of a store on object storage that this one is shared with; None for
+            none.
     """
 
     encoder: Encoder
@@ -62,6 +66,7 @@ class FeatureSource:
     extraction: Extraction = field(default_factory=Here)
     keep_images: bool = False
     storage: MapStorage = field(default_factory=MapStorage)
+    cache_remote: str | None = None
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
@@ -199,7 +204,13 @@ class FeatureSource:
 
     @property
     def _store(self) -> FeatureStore:
-        return FeatureStore(self._folder)
+        return FeatureStore(self._folder, self._shared)
+
+    @cached_property
+    def _shared(self) -> SharedStore | None:
+        if self.cache_remote is None:
+            return None
+        return SharedStore(RemoteStore(RemoteFolder.at(self.cache_remote), self._folder))
 
     def _extracted(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.interface import Backbone, Size, size_of
+from gad_bench.features.interface import Backbone, Size, size_of, square_side
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,10 +55,7 @@ class TiledBackbone:
         Raises:
             UserError: the backbone's input is no square.
         """
-        size = self.backbone.image_size()
-        if not isinstance(size, int):
-            raise UserError("tiles are squares: leave backbone.input_width out")
-        return size
+        return square_side(self.backbone, "input=tiles")
 
     def facts(self) -> Mapping[str, Any]:
         """Return everything that changes a feature."""

@@ -155,7 +155,24 @@ class TimmBackbone:
         """
         from gad_bench.features.modules import BlockMaps
 
-        return BlockMaps(self._blocks(deepest), self._mean(), self._std()).eval()
+        return BlockMaps(self._blocks(deepest), *self.standardisation()).eval()
+
+    def build_network(self) -> nn.Module:
+        """Build the whole network as timm has it, for images that are standardised already.
+
+        Raises:
+            UserError: the weights do not fit.
+        """
+        network = self._network()
+        if self._pads_otherwise:
+            from gad_bench.features.padding import pad_for
+
+            pad_for(network, int(pretrained_values(self.name)["input_size"][-1]))
+        return network
+
+    def standardisation(self) -> tuple[list[float], list[float]]:
+        """Return mean and deviation by channel, RGB, of pixels in [0, 1]."""
+        return self._mean(), self._std()
 
     def weights_file(self) -> Path | None:
         """Return the checkpoint, None for random weights.
@@ -195,11 +212,7 @@ class TimmBackbone:
         """Build what takes normalised images to the blocks' maps."""
         from gad_bench.features.modules import IntermediateBlocks, TappedModules
 
-        network = self._network()
-        if self._pads_otherwise:
-            from gad_bench.features.padding import pad_for
-
-            pad_for(network, int(pretrained_values(self.name)["input_size"][-1]))
+        network = self.build_network()
         if self.taps is None:
             _check_patches(self.name, network, self.image_size())
             return IntermediateBlocks(network, deepest, self.final_norm)

@@ -56,16 +56,16 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.ui
 
 
 def extremes(
-    tested: pd.DataFrame, scores: Scores, threshold: float | None
+    tested: pd.DataFrame, scores: Scores, flagged: NDArray[np.bool_] | None
 ) -> dict[str, list[Thumbnail]]:
     """Return the highest and the lowest scored images of either kind, if there are any.
 
     Args:
         tested: the test images' rows of the catalog.
         scores: theirs.
-        threshold: of the combined score, where there is one; what lies beyond it is flagged.
+        flagged: which of them are called anomalous [images], where that is decided.
     """
-    panel = partial(_thumbnail_of, tested, scores, threshold)
+    panel = partial(_thumbnail_of, tested, scores, flagged)
     rows = {}
     with ThreadPoolExecutor() as pool:
         for label, kind in ((0, "good"), (1, "anomalous")):
@@ -79,10 +79,10 @@ def extremes(
 
 
 def _thumbnail_of(
-    tested: pd.DataFrame, scores: Scores, threshold: float | None, row: int
+    tested: pd.DataFrame, scores: Scores, flagged: NDArray[np.bool_] | None, row: int
 ) -> Thumbnail:
     score = scores.combined[row]
-    decision = "" if threshold is None else "  flagged" if score > threshold else "  passed"
+    decision = "" if flagged is None else "  flagged" if flagged[row] else "  passed"
     return Thumbnail(
         picture=_thumbnail(tested["path"].iloc[row], tested["mask"].iloc[row]),
         title=tested["defect"].iloc[row],

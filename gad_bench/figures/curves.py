@@ -67,8 +67,8 @@ def draw_histogram(
     size = (4.5 * panels, 4.1)
     figure, (combined, *others) = new_figure(panels, size=size, top=0.5, bottom=0.85)
     _histogram(combined, scores, scores.combined)
-    combined.set(xlabel="score, blocks combined", ylabel=images)
-    notes = _mark_threshold(combined, metrics)
+    combined.set(xlabel="score, blocks combined" if scores.blocks else "score", ylabel=images)
+    notes = _mark_threshold(combined, scores, metrics)
     for axes in others:
         notes += _draw_best_block(axes, scores, metrics)
     figure.supxlabel("\n".join(notes), fontsize=8, color=INK)
@@ -108,24 +108,36 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
 
 
 def _mark_working_point(axes: Axes, metrics: Mapping[str, Any]) -> None:
-    """Mark what the threshold for the wanted false positive rate comes to, where there is one."""
+    """Mark what the decisions for the wanted false positive rate come to, where there are any."""
     if "fpr_conformal" not in metrics:
         return
-    wanted = f"threshold for {100 * metrics['fpr_wanted']:g} % false alarms"
+    wanted = f"decisions for {100 * metrics['fpr_used']:.3g} % false alarms"
     point = metrics["fpr_conformal"], metrics["tpr_conformal"]
     axes.plot(*point, "o", color=INK, label=wanted, clip_on=False, zorder=3)
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _mark_threshold(axes: Axes, metrics: Mapping[str, Any]) -> list[str]:
-    """Draw the combined score's threshold, where there is one in sight; return what it is."""
-    threshold, limits = metrics.get("threshold_conformal", np.inf), axes.get_xlim()
-    if not limits[0] < threshold < limits[1]:
+def _mark_threshold(axes: Axes, scores: Scores, metrics: Mapping[str, Any]) -> list[str]:
+    """Draw where the combined score's decision changes, if that is in sight; return what it is.
+
+    Where several fits decide there is no one threshold, but a range in which both occur.
+    """
+    if "fpr_used" not in metrics:
+        return []
+    limits, rate = axes.get_xlim(), f"{100 * metrics['fpr_used']:.3g} % false alarms"
+    threshold = metrics.get("threshold_conformal")
+    if threshold is None and scores.p_values is not None:
+        flagged = scores.p_values <= metrics["fpr_used"]
+        if flagged.all() or not flagged.any():
+            return []
+        ends = scores.combined[flagged].min(), scores.combined[~flagged].max()
+        axes.axvspan(min(ends), max(ends), color=INK, alpha=0.3, linewidth=0)
+        return [f"grey: passed before it, flagged beyond it, for {rate}"]
+    if threshold is None or not limits[0] < threshold < limits[1]:
         return []
     axes.axvline(threshold, color=INK, linewidth=1)
     axes.set_xlim(limits)
-    wanted = 100 * metrics["fpr_wanted"]
-    return [f"solid: the threshold for {wanted:g} % false alarms, from the images held out"]
+    return [f"solid: the threshold for {rate}, from the images held out"]
 
 
 def _numbers(scores: Scores) -> str:

@@ -70,7 +70,8 @@ class ComponentExplanation:
     """Draw components.png and explanation.png, and write components.csv.
 
     Attributes:
-        images: how many of each kind are explained: found, missed, false alarm.
+        images: how many of each kind are explained: the anomalous ones of highest and of lowest
+            score, and the good ones of highest.
     """
 
     images: int
@@ -137,9 +138,9 @@ def chosen_rows(scores: Scores, count: int) -> dict[str, list[int]]:
     order = np.argsort(scores.combined, kind="stable")
     good, anomalous = (order[scores.labels[order] == label].tolist() for label in (0, 1))
     return {
-        "found": anomalous[::-1][:count],
-        "missed": anomalous[:count],
-        "false alarm": good[::-1][:count],
+        "anomalous, highest": anomalous[::-1][:count],
+        "anomalous, lowest": anomalous[:count],
+        "good, highest": good[::-1][:count],
     }
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from gad_bench.figures.names import as_text
@@ -59,8 +60,10 @@ def draw_ranks(table: pd.DataFrame) -> Figure:
 
 def draw_cases(cases: Sequence[Case]) -> Figure:
     """Draw each image with its blocks' scores and the components of the block that stands out."""
-    figure = _figure((10.5, 1.9 * len(cases) + 0.4))
-    grid = figure.subplots(len(cases), 3, squeeze=False, width_ratios=[1, 1.6, 2.6])
+    known = any(case.squared is not None for case in cases)
+    figure = _figure((10.5 if known else 5.5, 1.9 * len(cases) + 0.4))
+    widths = [1, 1.6, 2.6 if known else 0.01]
+    grid = figure.subplots(len(cases), 3, squeeze=False, width_ratios=widths)
     for (image, blocks, components), case in zip(grid, cases, strict=True):
         colour = ANOMALOUS if case.anomalous else GOOD
         image.imshow(case.picture)
@@ -70,8 +73,9 @@ def draw_cases(cases: Sequence[Case]) -> Figure:
         blocks.axhline(0, color=INK, linewidth=0.8)
         blocks.set_title("blocks: score above the good images' median", fontsize=8)
         _components(components, case, colour)
-    names = grid[0, 2].get_legend_handles_labels()
-    figure.legend(*names, loc="outside upper right", ncols=2, fontsize=8)
+    if known:
+        names = grid[0, 2].get_legend_handles_labels()
+        figure.legend(*names, loc="outside upper right", ncols=2, fontsize=8)
     for axes in grid[-1, 1:]:
         axes.set_xlabel("block" if axes is grid[-1, 1] else "rank, by falling variance", fontsize=8)
     return figure
@@ -91,6 +95,7 @@ def _ranks(axes: Axes, part: pd.DataFrame) -> None:
     beyond = part[part["directions"] > 1]
     axes.plot(beyond["rank"], 100 * beyond["alone"], "D", color=INK, markersize=4, label=BEYOND)
     axes.axhline(50, color=INK, linewidth=0.6, linestyle=":")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 

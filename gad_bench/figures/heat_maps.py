@@ -64,6 +64,8 @@ def draw_heat_maps(
             part.subplots(rows, len(COLUMNS), squeeze=False), pictures, strict=False
         ):
             scale = _draw(axes, picture, threshold[0], limits)
+        for axes, column in zip(part.axes, COLUMNS, strict=False):
+            axes.set_title(column, fontsize=8, color=INK)
         for axes in part.axes[len(pictures) * len(COLUMNS) :]:
             axes.set_axis_off()
     if scale is not None:
@@ -71,7 +73,7 @@ def draw_heat_maps(
         numbers = ScalarFormatter()
         numbers.set_powerlimits((-2, 3))  # the margin has room for few digits
         bar = figure.colorbar(scale, cax=margin, extend="both", extendfrac=0.02, format=numbers)
-        bar.set_label("score")
+        bar.set_label("score of a place")
     _explain(figure, threshold[1])
     return figure
 
@@ -87,6 +89,7 @@ def _draw(
     colour = ANOMALOUS if picture.anomalous else GOOD
     image.set_ylabel(picture.title, color=colour, **as_text(picture.title), fontsize=7)
     if picture.mask is None:
+        mask.set_box_aspect(picture.image.shape[0] / picture.image.shape[1])
         mask.text(0.5, 0.5, "no mask", ha="center", va="center", transform=mask.transAxes)
     else:
         mask.imshow(picture.mask, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

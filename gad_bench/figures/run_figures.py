@@ -17,6 +17,7 @@ from gad_bench.figures.calibration import calibration_panels, draw_panels
 from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
 from gad_bench.figures.style import save_figure, save_picture
+from gad_bench.figures.training import Curves, training_curves
 
 
 def draw_figures(
@@ -41,7 +42,7 @@ def draw_figures(
     """
 
     def draw_sheet() -> None:
-        shown = extremes(tested, scores, metrics.get("threshold_conformal"))
+        shown = extremes(tested, scores, _flagged(scores, metrics))
         save_picture(draw_contact_sheet(shown), output / "contact_sheet.png", name)
 
     with ThreadPoolExecutor(1) as beside:  # most of a sheet is decoding, which holds no lock
@@ -56,6 +57,14 @@ def draw_figures(
                 save_figure(panels, output / "block_curves.png", name)
         save_figure(draw_histogram(scores, metrics, images), output / "histogram.png", name)
         sheet.result()
+
+
+def _flagged(scores: Scores, metrics: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """Return which images are called anomalous, None where nothing decides."""
+    if scores.p_values is not None and "fpr_used" in metrics:
+        return np.asarray(scores.p_values <= metrics["fpr_used"])
+    threshold = metrics.get("threshold_conformal")
+    return None if threshold is None else np.asarray(scores.combined > threshold)
 
 
 def draw_calibration(
@@ -79,3 +88,17 @@ def draw_calibration(
     panels = calibration_panels(threshold, folds, tested, calibrating)
     if panels:
         save_figure(draw_panels(panels, threshold.fpr), output / "calibration.png", name)
+
+
+def draw_training(
+    output: Path, folds: Sequence[Curves], best_epochs: Sequence[int], name: str
+) -> None:
+    """Draw training.png.
+
+    Args:
+        output: the folder.
+        folds: a value an epoch by name, one a fold.
+        best_epochs: whose weights were kept, one a fold.
+        name: of the run.
+    """
+    save_figure(training_curves(folds, best_epochs), output / "training.png", name)

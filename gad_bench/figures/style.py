@@ -20,7 +20,8 @@ from gad_bench.figures.names import pillow_font, readable
 GOOD, ANOMALOUS, INK = "#0072b2", "#d55e00", "#444444"  # told apart by the colour-blind, too
 DPI = 110
 LEFT, RIGHT, BETWEEN = 0.75, 0.3, 0.75  # margins of a figure, in inches
-LINE = 20  # the height of a picture's caption, in pixels
+LINE, MARGIN, SMALL = 20, 8, 11  # a line of a picture's caption, before it, its letters, in pixels
+BETWEEN_PARTS = " · "  # of a run's name
 LABEL = 0.3  # inches from a plot down to the name of its axis
 
 
@@ -57,7 +58,7 @@ def save_figure(figure: Figure, path: Path, caption: str = "") -> None:
     Args:
         figure: what is drawn.
         path: the file.
-        caption: a line above the figure, that says of which run it is.
+        caption: above the figure, says of which run it is.
     """
     canvas: Any = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
@@ -69,19 +70,32 @@ def save_figure(figure: Figure, path: Path, caption: str = "") -> None:
 def save_picture(picture: NDArray[np.uint8], path: Path, caption: str = "") -> None:
     """Write RGB pixels [height, width, 3] as PNG, by OpenCV: Pillow takes three times as long.
 
-    A caption, a line that says of which run the picture is, stands above it.
+    A caption, that says of which run the picture is, stands above it, on as many lines as it takes.
     """
     import cv2
 
-    if caption:
-        picture = np.vstack([_line(readable(caption), picture.shape[1]), picture])
+    width = picture.shape[1]
+    lines = _wrapped(readable(caption), width - 2 * MARGIN) if caption else []
+    picture = np.vstack([*(_line(text, width) for text in lines), picture])
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as file:
         file.write_bytes(encoded.tobytes())
 
 
+def _wrapped(text: str, room: int) -> list[str]:
+    """Return a run's name on lines of some pixels, broken between its parts."""
+    lines: list[str] = []
+    for part in text.split(BETWEEN_PARTS):
+        joined = BETWEEN_PARTS.join([*lines[-1:], part])
+        if lines and pillow_font(SMALL, joined).getlength(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
 def _line(text: str, width: int) -> NDArray[np.uint8]:
     """Draw a line of text [LINE, width, 3]."""
     line = Image.new("RGB", (width, LINE), "white")
-    ImageDraw.Draw(line).text((8, LINE - 5), text, INK, pillow_font(11, text), anchor="ls")
+    ImageDraw.Draw(line).text((MARGIN, LINE - 5), text, INK, pillow_font(SMALL, text), anchor="ls")
     return np.asarray(line)

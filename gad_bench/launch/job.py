@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench import config as configuration
+from gad_bench.base.choices import near
 from gad_bench.base.command import (
     DONE,
     FAILED,
@@ -39,6 +40,7 @@ from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_nam
 
 log = logging.getLogger(__name__)
 
+DEFAULT_OBJECTIVE = "auroc"
 OWN_FOLDER = "the run's own folder, which hydra.run.dir=PATH or hydra.sweep.dir=PATH names"
 
 
@@ -58,7 +60,7 @@ def launch() -> int:
 
 
 def job(config: DictConfig) -> float:
-    """Run one job; its AUROC is what an optimiser would maximise."""
+    """Run one job, and return what an optimiser maximises."""
     settings = HydraConfig.get()
     end_if_interrupted()
     watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
@@ -71,7 +73,8 @@ def job(config: DictConfig) -> float:
     (output / FAILURE).unlink(missing_ok=True)
     try:
         _settle_category(config, settings.overrides.task, output)
-        auroc = run(config, output, sweep_name(), watch)
+        metrics = run(config, output, sweep_name(), watch)
+        value = objective(metrics, config.objective)
     except Exception as error:
         end_if_interrupted()  # a library made an error of it
         _write_failure(output, error, list(settings.overrides.task))
@@ -80,7 +83,19 @@ def job(config: DictConfig) -> float:
         log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
     end_if_interrupted()
-    return auroc
+    return value
+
+
+def objective(metrics: Mapping[str, Any], name: str) -> float:
+    """Return the metric that an optimiser maximises; NaN where the images give no AUROC.
+
+    Raises:
+        UserError: the run has no such metric.
+    """
+    if name not in metrics and name != DEFAULT_OBJECTIVE:
+        close = ", ".join(near(name, list(metrics)) or metrics)
+        raise UserError(f"objective={name} is no metric of this run: choose from {close}")
+    return float(metrics.get(name, "nan"))
 
 
 def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path) -> None:
@@ -91,7 +106,7 @@ def _settle_category(config: DictConfig, overrides: Sequence[str], output: Path)
     """
     if any(line.startswith("category=") for line in overrides):
         return
-    dataset = configuration.build(config.dataset)
+    dataset = configuration.build_dataset(config, config.category)
     names = dataset.category_names()
     if config.category in names:
         return
@@ -143,6 +158,8 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
     kinds = [*survey.counts.items(), *([("never started", lost)] if lost else [])]
     told = ", ".join(f"{count} {state}" for state, count in kinds)
     print(f"{survey.asked} jobs in {sweep.folder}: {told or 'none'}")
+    if sweep.choosing:
+        print(sweep.choosing)
     failures = [read_failure(folder) | {"folder": folder} for folder in survey.folders("failed")]
     _print_failures(failures)
     cut_off = survey.folders("unfinished")

@@ -34,17 +34,20 @@ from gad_bench.base.run_folder import (
     state_of,
 )
 from gad_bench.base.stored_config import read_stored
-from gad_bench.config import build, override
+from gad_bench.config import build, build_dataset, override
 from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
 
 EXTRAS = {
     "hydra_joblib_launcher": "joblib",
+    "hydra_optuna_sweeper": "optuna",
     "hydra_ray_launcher": "ray",
     "hydra_submitit_launcher": "slurm",
 }
 """Plugins by package, and the extra of gad-bench that installs each."""
+BASIC = ".BasicSweeper"  # Hydra's own, which runs every combination
+WITHOUT_LABELS = "_synthetic"  # ends the name of a metric of painted defects
 CATEGORY, EVERY = "category", "*"  # in an experiment's hydra.sweeper.params: all of the data set
 
 
@@ -82,6 +85,7 @@ class Sweep:
     name: str
     folder: Path
     tracker: Tracker
+    choosing: str = ""  # in words, how an optimiser chooses the jobs
 
     def states(self) -> list[tuple[Path, State]]:
         """Return each job's folder and what became of the job, in the jobs' order."""
@@ -126,8 +130,9 @@ class Sweep:
         from gad_bench.report.report import Request, make_report
         from gad_bench.report.text import to_markdown
 
+        source = f"{self.name}; {self.choosing}" if self.choosing else self.name
         try:
-            report = make_report(read_folder(self.folder), Request(where={}), self.name)
+            report = make_report(read_folder(self.folder), Request(where={}), source)
         except UserError as error:
             log.warning("no report: %s", error)
             return []
@@ -154,11 +159,12 @@ class SweepCallback(Callback):
             refuse_passwords(config)
             title = " ".join(_task(config)) or "sweep"
             require_launcher(config.hydra.launcher._target_)
+            require_plugin("hydra/sweeper", config.hydra.sweeper._target_)
             list_choices(config)
             _require_own_folders(config)
             tracker: Tracker = build(config.tracking)
             tracker.open_sweep(name, title)
-        _started = Sweep(name, Path(name).absolute(), tracker)
+        _started = Sweep(name, Path(name).absolute(), tracker, choosing(config))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ANN401, ARG002
         """Let go of the job's configs, which Hydra would keep of each job until the sweep ends."""
@@ -188,9 +194,32 @@ def refuse_passwords(config: DictConfig) -> None:
             refuse_password(str(line))
     for address in (
         config.tracking.get("uri"),
+        config.hydra.sweeper.get("storage"),
         *(config.hydra.sweeper.get("params") or {}).values(),
     ):
         refuse_password(str(address))
+
+
+def require_plugin(group: str, target: str) -> None:
+    """Refuse a choice whose plugin is not installed.
+
+    Args:
+        group: of Hydra's.
+        target: the choice's class, by its full name.
+
+    Raises:
+        UserError: names the extra to install.
+    """
+    module = target.rpartition(".")[0]
+    extra = next((EXTRAS[part] for part in module.split(".") if part in EXTRAS), None)
+    if extra is None:
+        return
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"this {group} is not installed ({error}): pip install 'gad-bench[{extra}]'"
+        ) from error
 
 
 def require_launcher(target: str) -> None:
@@ -202,16 +231,7 @@ def require_launcher(target: str) -> None:
     Raises:
         UserError: names the extra to install, or what the machine lacks.
     """
-    module = target.rpartition(".")[0]
-    extra = next((EXTRAS[part] for part in module.split(".") if part in EXTRAS), None)
-    if extra is None:
-        return
-    try:
-        import_module(module)
-    except ImportError as error:
-        raise UserError(
-            f"this hydra/launcher is not installed ({error}): pip install 'gad-bench[{extra}]'"
-        ) from error
+    require_plugin("hydra/launcher", target)
     if target.endswith(".SlurmLauncher") and shutil.which("srun") is None:
         raise UserError(
             "hydra/launcher=submitit_slurm: this machine has no srun: start the sweep on a node of "
@@ -236,9 +256,19 @@ def list_choices(config: DictConfig) -> None:
     if choices.get(CATEGORY) == EVERY:
         del choices[CATEGORY]
         if not any(line.startswith(f"{CATEGORY}=") for line in task):
-            task.insert(0, override(CATEGORY, *build(config.dataset).category_names()))
+            task.insert(0, override(CATEGORY, *build_dataset(config).category_names()))
     with flag_override(config.hydra, "readonly", False):
         sweeper.params, overrides.task = choices, task
+
+
+def choosing(config: DictConfig) -> str:
+    """Return in words how an optimiser chooses the jobs, and whether by labels; "" without one."""
+    if config.hydra.sweeper._target_.endswith(BASIC):
+        return ""
+    told = f"an optimiser chose the jobs by objective={config.objective}"
+    if config.objective.endswith(WITHOUT_LABELS):
+        return f"{told}, which goes by no label of the test set"
+    return f"{told}, by the test set's labels: the best figure is too high by the choosing alone"
 
 
 def _require_own_folders(config: DictConfig) -> None:
@@ -297,5 +327,7 @@ def _job(folder: Path, state: State) -> dict[str, Any]:
 
 
 def _markdown(jobs: pd.DataFrame) -> str:
+    from gad_bench.report.text import markdown_row
+
     rows = [jobs.columns, ["---"] * len(jobs.columns), *jobs.astype(object).fillna("").to_numpy()]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    return "\n".join(markdown_row([str(value) for value in row]) for row in rows)

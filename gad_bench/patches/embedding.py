@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,29 @@ from gad_bench.gaussian.normalisation import NoNormalisation
 from gad_bench.patches.maps import Maps, MapStream, Patches
 
 Steps = NDArray[np.float32]
+
+
+class BlockSteps(NamedTuple):
+    """How one block's maps come to the grid: what is kept of them, and a matrix from either side.
+
+    Attributes:
+        channels: those that are kept.
+        rows: [grid's height, map's height]; None for no change.
+        columns: [grid's width, map's width]; None for no change.
+    """
+
+    channels: Any
+    rows: Steps | None
+    columns: Steps | None
+
+    def apply(self, maps: NDArray[Any]) -> Patches:
+        """Return one block's vectors [images, h, w, C]."""
+        values = maps[:, self.channels].astype(np.float32, copy=False)
+        if self.columns is not None:
+            values = values @ self.columns.T
+        if self.rows is not None:
+            values = self.rows @ values
+        return values.transpose(0, 2, 3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +78,22 @@ class Embedding:
             UserError: a block is missing, is no batch of maps, or is not finite.
         """
         chosen = [self._checked(maps, block, first) for block in self.blocks]
-        shape = self._grid_shape([values.shape[2:] for values in chosen])
-        parts = [
-            self._at_grid(values[:, channels].astype(np.float32, copy=False), shape)
-            for values, channels in zip(chosen, self._channels_by_block(maps), strict=True)
-        ]
+        parts = [own.apply(one) for own, one in zip(self.steps(maps), chosen, strict=True)]
         joined = sum(parts[1:], parts[0]) / np.float32(len(parts)) if self.averaged else None
         return self._normalised(np.concatenate(parts, axis=-1) if joined is None else joined)
+
+    def steps(self, maps: Maps) -> list[BlockSteps]:
+        """Return what is done to each block's maps, by their shapes alone."""
+        sizes = [maps[block].shape[2:] for block in self.blocks]
+        grid = self._grid_shape(sizes)
+        return [
+            BlockSteps(
+                channels,
+                rows=_along_axis(size[0], self.neighbourhood, grid[0]),
+                columns=_along_axis(size[1], self.neighbourhood, grid[1]),
+            )
+            for channels, size in zip(self._channels_by_block(maps), sizes, strict=True)
+        ]
 
     def width(self, maps: Maps) -> int:
         """Return the length of a joined vector, before channels are chosen.
@@ -99,18 +131,6 @@ class Embedding:
         if self.grid is None:
             return height, width
         return self.grid, max(round(self.grid * width / height), 1)
-
-    def _at_grid(self, values: Steps, shape: tuple[int, int]) -> Patches:
-        """Return one block's vectors [images, h, w, C]."""
-        rows, columns = (
-            _along_axis(size, self.neighbourhood, to)
-            for size, to in zip(values.shape[2:], shape, strict=True)
-        )
-        if columns is not None:
-            values = values @ columns.T
-        if rows is not None:
-            values = rows @ values
-        return values.transpose(0, 2, 3, 1)
 
     def _normalised(self, patches: Patches) -> Patches:
         if isinstance(self.normalisation, NoNormalisation):

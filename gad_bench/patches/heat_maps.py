@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,11 +37,14 @@ class HeatMaps:
         """The number of images."""
         return len(self.grids)
 
+    def __iter__(self) -> Iterator[Map]:
+        """Yield each image's heat map, smoothed, at the size of the backbone's input [H, W]."""
+        height, width = height_and_width(self.input_size)
+        return (self.at_size(row, height, width) for row in range(len(self)))
+
     def maxima(self) -> Map:
         """Return each image's highest smoothed distance [images]."""
-        height, width = height_and_width(self.input_size)
-        highest = [self.at_size(row, height, width).max() for row in range(len(self))]
-        return np.array(highest, np.float32)
+        return np.array([heat.max() for heat in self], np.float32)
 
     def at_size(self, row: int, height: int, width: int) -> Map:
         """Return an image's heat map [height, width].
@@ -55,6 +58,14 @@ class HeatMaps:
         if self.sigma > 0:
             heat = cv2.GaussianBlur(heat, (0, 0), self.sigma, borderType=cv2.BORDER_REFLECT)
         return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def enlarging(size: int, to: int, sigma: float) -> NDArray[np.float64]:
+    """Return what `HeatMaps.at_size` does along an axis up to the input: a matrix [to, size]."""
+    matrix = cv2.resize(np.eye(size), (size, to), interpolation=cv2.INTER_LINEAR)
+    if sigma > 0:
+        matrix = cv2.GaussianBlur(matrix, (1, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    return np.asarray(matrix.reshape(to, size), np.float64)
 
 
 class FittedLocalisation(Protocol):

@@ -49,11 +49,15 @@ class Maximum:
 
     def of(self, grids: Grids) -> Vector:
         """Return the images' scores [images]."""
-        if self.smoothing > 0:
-            from scipy.ndimage import gaussian_filter
+        return self.smoothed(grids, axes=(1, 2)).max(axis=(1, 2))
 
-            grids = gaussian_filter(grids, self.smoothing, axes=(1, 2))
-        return grids.max(axis=(1, 2))
+    def smoothed(self, values: Grids, axes: tuple[int, ...]) -> Grids:
+        """Return values smoothed along some axes."""
+        if self.smoothing == 0:
+            return values
+        from scipy.ndimage import gaussian_filter
+
+        return np.asarray(gaussian_filter(values, self.smoothing, axes=axes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +78,14 @@ class MeanOfHighest:
         """Need nothing of the training images."""
         return self
 
+    def count(self, positions: int) -> int:
+        """Return how many of the positions are averaged."""
+        return max(int(np.ceil(self.share * positions * (1 - 1e-12))), 1)
+
     def of(self, grids: Grids) -> Vector:
         """Return the images' scores [images]."""
         flat = grids.reshape(len(grids), -1)
-        count = max(int(np.ceil(self.share * flat.shape[1] * (1 - 1e-12))), 1)
+        count = self.count(flat.shape[1])
         return np.partition(flat, -count, axis=1)[:, -count:].mean(axis=1)
 
 

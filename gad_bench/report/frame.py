@@ -36,6 +36,7 @@ WITHOUT_EFFECT = (
     *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
     *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
     "extraction",
+    "objective",
 )
 COMPUTATION = "computation"  # the group whose values many others refer to
 FOLDS = "folds"  # the choice of the group "fold", under whose own name stands the fold's number

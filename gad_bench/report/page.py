@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment
 
-from gad_bench.base.files import whole_file, write_text
-from gad_bench.report import comparison, text
+from gad_bench.base.files import read_regular, whole_file, write_text
+from gad_bench.report import comparison, differences, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
@@ -22,8 +22,10 @@ from gad_bench.report.style import svg_element
 from gad_bench.report.tables import Cell, Label, Table
 
 PAGE = "report.html"
+LIST = ".report"  # names the files of a report, for the next one in its folder
 DPI = 120
 FORMATS = {"csv": text.to_csv, "md": text.to_markdown, "tex": text.to_latex}
+SUFFIXES = {".png", ".html", *(f".{name}" for name in FORMATS)}
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -41,21 +43,46 @@ class Box(NamedTuple):
 def write_report(report: Report, folder: Path) -> Path:
     """Write each table as CSV, Markdown and LaTeX, the plots as PNG, and the page with all of them.
 
+    What an earlier report left in the folder, and this one has not, is removed.
+
     Returns:
         the page.
     """
     pictures = {table.layout.name: draw_table(table) for table in report.tables}
-    for picture in (picture for drawn in pictures.values() for picture in drawn):
-        with whole_file(folder / f"{picture.name}.png") as file:
-            picture.plot.savefig(file, format="png", dpi=DPI)
-    for table in report.tables:
-        for suffix, render in FORMATS.items():
-            write_text(folder / f"{table.layout.name}.{suffix}", render(table))
+    plots = {
+        f"{picture.name}.png": picture.plot for drawn in pictures.values() for picture in drawn
+    }
+    texts = {
+        f"{table.layout.name}.{suffix}": render(table)
+        for table in report.tables
+        for suffix, render in FORMATS.items()
+    }
     if report.comparison:
-        write_text(folder / "comparison.csv", comparison.to_csv(report.comparison))
-        write_text(folder / "comparison.md", comparison.to_markdown(report.comparison))
-    write_text(folder / PAGE, render_page(report, pictures, folder))
+        texts["comparison.csv"] = comparison.to_csv(report.comparison)
+        texts["comparison.md"] = comparison.to_markdown(report.comparison)
+    if report.differences:
+        texts["differences.csv"] = differences.to_csv(report.differences)
+        texts["differences.md"] = differences.to_markdown(report.differences)
+    texts[PAGE] = render_page(report, pictures, folder)
+    earlier = _listed(folder)
+    for name, plot in plots.items():
+        with whole_file(folder / name) as file:
+            plot.savefig(file, format="png", dpi=DPI)
+    for name, content in texts.items():
+        write_text(folder / name, content)
+    write_text(folder / LIST, "".join(f"{name}\n" for name in [*plots, *texts]))
+    for name in earlier - plots.keys() - texts.keys():
+        (folder / name).unlink(missing_ok=True)
     return folder / PAGE
+
+
+def _listed(folder: Path) -> set[str]:
+    """Return the names of the files that an earlier report wrote to a folder."""
+    try:
+        names = read_regular(folder / LIST).decode().splitlines()
+    except (OSError, UnicodeError):
+        return set()
+    return {name for name in names if Path(name).suffix in SUFFIXES and Path(name).name == name}
 
 
 def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folder: Path) -> str:
@@ -79,6 +106,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folde
         sources=sources,
         relatives=relatives,
         links=partial(links, folder=folder),
+        how=differences.HOW,
     )
 
 
@@ -115,7 +143,7 @@ def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
     rows_compete = table.layout.rows == ("category",) and len(table.columns) > 1
     best = rows_compete and table.higher_is_better
     return [
-        (label, [_box(table, cell, (low, high), cells if best else ()) for cell in cells])
+        (label, [_box(cell, (low, high), cells if best else ()) for cell in cells])
         for label, cells in text.rows_of(table)
     ]
 
@@ -146,17 +174,16 @@ def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str
     return [known["sources"][key] for key in used], known["relatives"] if on_mvtec else []
 
 
-def _box(table: Table, cell: Cell, ends: tuple[float, float], rivals: Sequence[Cell]) -> Box | None:
+def _box(cell: Cell, ends: tuple[float, float], rivals: Sequence[Cell]) -> Box | None:
     if cell is None:
         return None
     low, high = ends
     shaded = cell.finished and low <= cell.mean <= high and high > low
-    interval = text.interval_text(cell) if table.layout.ranked else ""
     comparable = all(rival is not None and rival.complete for rival in rivals)
     return Box(
         value=text.value_text(cell),
         lacking=text.lacking_text(cell),
-        beside=text.published_text(cell) or interval,
+        beside=text.published_text(cell) or text.interval_text(cell),
         shade=(cell.mean - low) / (high - low) if shaded else 0.0,
         order=cell.mean if cell.finished else -1.0,
         best=bool(rivals) and comparable and cell.mean == max(rival.mean for rival in rivals),

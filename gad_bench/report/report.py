@@ -12,6 +12,7 @@ import yaml
 
 from gad_bench.base.errors import UserError
 from gad_bench.report.comparison import Comparison, compare
+from gad_bench.report.differences import Differences, find_differences
 from gad_bench.report.frame import Run, long_frame, one_run_each
 from gad_bench.report.tables import Layout, Table, fill
 
@@ -60,6 +61,11 @@ class Report:
     def comparison(self) -> Comparison | None:
         """The first table beside the published figures; None where no figure concerns it."""
         return compare(self.tables[0])
+
+    @cached_property
+    def differences(self) -> list[Differences]:
+        """The settings of each category on the same test images, where a table has them."""
+        return next(filter(None, map(find_differences, self.tables)), [])
 
     @property
     def repeated_text(self) -> str:

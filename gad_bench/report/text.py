@@ -29,7 +29,7 @@ LATEX = str.maketrans(
 )
 CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
-    *("published", "published_sem", "difference", "published_in"),
+    *("published", "published_sem", "difference", "published_in", "low", "high"),
 )
 
 
@@ -114,12 +114,11 @@ def difference_text(cell: Cell) -> str:
     return f"{cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def cell_text(cell: Cell, *, interval: bool = False) -> str:
-    """Return all that a cell says, in one line; on demand with its interval."""
+def cell_text(cell: Cell) -> str:
+    """Return all that a cell says, in one line."""
     if cell is None:
         return ""
-    lacking, beside = lacking_text(cell), published_text(cell)
-    ends = interval_text(cell) if interval else ""
+    lacking, beside, ends = lacking_text(cell), published_text(cell), interval_text(cell)
     text = value_text(cell) + "".join(f" ({part})" for part in (ends, lacking) if part)
     return f"{text} [{beside}]" if beside else text
 
@@ -148,7 +147,7 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         count = f"{categories} categories" if categories > 1 else "1 category"
         how = f"mean ± SEM over {count}, {repeated} averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
-    if table.layout.ranked:
+    if any(map(interval_text, table.cells.itertuples(index=False))):
         note = f"; {INTERVAL}{note}"
     return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 
@@ -207,8 +206,7 @@ def to_csv(table: Table) -> str:
         for row, column in zip(cells["row"], cells["column"], strict=True)
     ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
-    columns = [*CSV_COLUMNS, *(("low", "high") if table.layout.ranked else ())]
-    return pd.concat([lines, cells[columns]], axis=1).to_csv(index=False)
+    return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
 
 
 def all_cells(table: Table) -> list[pd.DataFrame]:
@@ -233,10 +231,7 @@ def label_parts(table: Table, label: Label) -> list[str]:
 
 def _texts(table: Table, label: Label, cells: Sequence[Cell]) -> list[str]:
     """Return what stands in a row."""
-    return [
-        *label_parts(table, label),
-        *(cell_text(cell, interval=table.layout.ranked) for cell in cells),
-    ]
+    return [*label_parts(table, label), *map(cell_text, cells)]
 
 
 def _alignment(table: Table) -> list[str]:

@@ -1,10 +1,11 @@
-"""What a run's detector judges by: the images' vectors or, for one on patches, their maps."""
+"""What a run's detector judges by: the images' vectors, their maps, or the images themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,51 +14,74 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread, thread_count
+from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
-from gad_bench.data.split import Split
+from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Definitions, Scores
-from gad_bench.features.interface import Size
+from gad_bench.features.interface import Backbone, Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
-from gad_bench.features.store import StoredFeatures
+from gad_bench.features.store import Recipe, StoredFeatures
 from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.steps.lessons import KeptNetworks, Lessons, read_lessons
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, parted_scores, score
 from gad_bench.steps.training import Training, obtain_training
+from gad_bench.trained import ImageDetector
+from gad_bench.trained.schedule import Curves, Trained, is_finished
 
 Model = FittedModel | FittedPatchDetector
+"""What can be saved of what was fitted."""
 
 
 class Outcome(NamedTuple):
-    """A fold's scores, and the heat maps that its detector gave with them.
+    """A fold's scores, the heat maps that its detector gave with them, and how it was trained.
 
-    Those of the test rows, and of the validation rows.
+    The heat maps are of the test rows, and those of the validation rows.
     """
 
     scores: Scores
-    heat: tuple[HeatMaps, HeatMaps] | None
+    heat: HeatMaps | None = None
+    held_out_heat: HeatMaps | None = None
+    curves: Curves | None = None
+
+
+class Stored(Protocol):
+    """What is kept of a run's images for later runs."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+
+    @property
+    def images_digest(self) -> str:
+        """A digest of all the images' content."""
+
+    @property
+    def images_per_second(self) -> float | None:
+        """What the extraction came to; None where nobody knows."""
 
 
 class Evidence(Protocol):
-    """Features of all images of a run, and how its detector is fitted on and judges by them."""
+    """What is known of all images of a run, and how its detector is fitted on and judges by it."""
 
     @property
-    def stored(self) -> StoredFeatures | ObtainedMaps:
-        """The features."""
+    def stored(self) -> Stored:
+        """What is kept of it."""
 
     @property
     def cache_hit(self) -> bool:
-        """Whether nothing had to be extracted."""
+        """Whether all of that was there already."""
 
     @property
     def seconds_extract(self) -> float:
-        """What the extraction took."""
+        """What it took to obtain."""
 
-    def fit(self, split: Split) -> Model:
+    def fit(self, split: Split) -> Any:  # noqa: ANN401 - a `Model`, or a trained network
         """Fit on the training rows."""
 
     def score(self, model: Any, split: Split) -> Outcome:  # noqa: ANN401 - what `fit` returned
@@ -65,6 +89,17 @@ class Evidence(Protocol):
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
+
+    def draw(self, output: Path, model: Any, rows: Rows, scores: Scores, name: str) -> None:  # noqa: ANN401
+        """Draw what only this kind of evidence shows of test images.
+
+        Args:
+            output: the folder.
+            model: what the last fold's `fit` returned.
+            rows: the images.
+            scores: theirs.
+            name: of the run.
+        """
 
 
 def obtain_evidence(
@@ -82,15 +117,32 @@ def obtain_evidence(
             detector would be fitted on what it is tested on.
     """
     detector = parts.detector
+    if parts.supervised:
+        require_apart(splits, images)
+    if isinstance(detector, ImageDetector):
+        lessons = read_lessons(config, parts, detector, catalog, source, images)
+        folders = [lessons.folder(split) for split in splits]
+        return ImageEvidence(
+            catalog=catalog,
+            detector=detector,
+            backbone=parts.backbone,
+            lessons=lessons,
+            stored=KeptNetworks(folders[-1], Recipe({}, images.digests).images_digest),
+            cache_hit=all(is_finished(folder) for folder in folders),
+            seed=config.seed,
+            smallest_defect=(
+                defect_share(parts.dataset.facts(config.category), catalog)
+                if detector.needs_smallest_defect
+                else None
+            ),
+        )
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
         size = parts.backbone.image_size()
-        return MapEvidence(catalog, maps, detector, size, parts.metrics)
+        return MapEvidence(catalog, maps, detector, size, config.seed, parts.metrics)
     features = source.features(images)
     limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
-    if parts.supervised:
-        require_apart(splits, images)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
 
 
@@ -144,7 +196,7 @@ class VectorEvidence:
 
     def score(self, model: FittedModel, split: Split) -> Outcome:
         """Score the test and validation rows; see `scoring.score`."""
-        return Outcome(score(self.catalog, self.stored.blocks, model, split), None)
+        return Outcome(score(self.catalog, self.stored.blocks, model, split))
 
     def localise(
         self,
@@ -155,6 +207,12 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
+        """Explain the scores, if that is asked for."""
+        tested, blocks = self.catalog.iloc[rows], self.stored.blocks
+        explain = self.parts.explanation.draw
+        explain(output, tested, blocks, rows, scores, model.blocks, name=name)
+
 
 @dataclass(frozen=True)
 class MapEvidence:
@@ -164,6 +222,7 @@ class MapEvidence:
     stored: ObtainedMaps
     detector: PatchDetector
     image_size: Size
+    seed: int  # of the bootstrap
     definitions: Definitions
 
     @property
@@ -189,15 +248,81 @@ class MapEvidence:
         """Score the test and validation rows."""
         rows = np.concatenate([split.test, split.validation])
         found = score_maps(model, self.stored.rows(rows))
-        parts = np.split(found.grids, [len(split.test)])
-        tested, held_out = (model.heat_maps(grids, self.image_size) for grids in parts)
-        return Outcome(parted_scores(self.catalog, split, found.images), (tested, held_out))
+        grids = np.split(found.grids, [len(split.test)])
+        heat, held_out = (model.heat_maps(own, self.image_size) for own in grids)
+        return Outcome(parted_scores(self.catalog, split, found.images), heat, held_out)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        tested, held_out = zip(*heat, strict=True)
-        return measure_folds(self.catalog, splits, tested, held_out, self.definitions)
+        held_out = [
+            outcome.held_out_heat for outcome in outcomes if outcome.held_out_heat is not None
+        ]
+        return measure_folds(self.catalog, splits, heat, self.seed, self.definitions, held_out)
+
+    def draw(self, *_: object) -> None:
+        """Draw nothing beside the heat maps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEvidence:
+    """Images: a network a fold is trained on them, or found trained."""
+
+    catalog: pd.DataFrame
+    detector: ImageDetector
+    backbone: Backbone
+    lessons: Lessons
+    stored: KeptNetworks
+    cache_hit: bool
+    smallest_defect: float | None
+    seed: int  # of the bootstrap
+
+    @property
+    def seconds_extract(self) -> float:
+        """What it took to read them."""
+        return self.lessons.seconds
+
+    def fit(self, split: Split) -> Trained:
+        """Train on the training rows, judged by those held out.
+
+        Raises:
+            UserError: the images or the backbone admit no training, or it diverged.
+        """
+        lessons = self.lessons
+        folder = lessons.folder(split)
+        return self.detector.fit(self.backbone, lessons.of(split), lessons.device, folder)
+
+    def score(self, model: Trained, split: Split) -> Outcome:
+        """Score the test and validation rows."""
+        pixels = self.lessons.pixels[np.concatenate([split.test, split.validation])]
+        judged = self.detector.judge(model, pixels, self.lessons.device, self.smallest_defect)
+        scores = parted_scores(self.catalog, split, judged.scores)
+        if judged.maps is None:
+            return Outcome(scores, curves=model.curves)
+        maps = judged.maps[: len(split.test)]
+        heat = HeatMaps(grids=maps, input_size=maps.shape[1], sigma=0.0)
+        return Outcome(scores, heat, curves=model.curves)
+
+    def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
+        """Measure the folds' error maps, as they are."""
+        heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
+        return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
+
+    def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
+        """Draw some images beside what the network gives back of them, if it does."""
+        from gad_bench.figures.reconstructions import draw_reconstructions, shown_rows
+        from gad_bench.figures.style import save_figure
+
+        good, anomalous = shown_rows(scores)
+        chosen = np.concatenate([good, anomalous])
+        pixels = self.lessons.pixels[rows[chosen]]
+        returned = self.detector.reconstruct(model, pixels, self.lessons.device)
+        if returned is None:
+            return
+        figure = draw_reconstructions(
+            pixels, returned.images, returned.errors, scores.combined[chosen], len(good)
+        )
+        save_figure(figure, output / "reconstructions.png", name)
 
 
 def score_maps(model: FittedPatchDetector, maps: MapRows) -> PatchScores:

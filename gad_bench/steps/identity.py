@@ -30,10 +30,12 @@ from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
+from gad_bench.trained import ImageDetector
 
 PACKAGES = (
     "gad_bench",
     "kornia",
+    "lightning",
     "numpy",
     "openvino",
     "opencv-python-headless",
@@ -56,7 +58,8 @@ BESIDE = (
     *("experiment", "variant"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
-VALUES = ("shots", "contamination", "seed")  # of the top level, that change the numbers
+VALUES = ("shots", "contamination", "largest_contamination", "seed")
+"""Values of the top level that change the numbers."""
 ALWAYS_USED = ("gad_bench", "numpy", "opencv-python-headless", "scikit-learn", "scipy", "torch")
 
 
@@ -250,6 +253,8 @@ def result_key(
         facts["metrics"] = metrics
     if cross := parts.cross_fits(catalog, splits):
         facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
+    if isinstance(parts.detector, ImageDetector) and parts.detector.needs_smallest_defect:
+        facts["smallest_defect"] = category.smallest_defect
     if isinstance(parts.detector, PatchDetector):
         facts["maps"] = parts.maps.precision
     return json_digest(facts)
@@ -292,6 +297,7 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
         **dict.fromkeys(ALWAYS_USED, True),
         "timm": is_timm,
         "kornia": is_augmented,
+        "lightning": isinstance(parts.detector, ImageDetector),
         "openvino": features["runtime"].get("runtime") == "openvino",
     }
     known = versions()
@@ -300,8 +306,10 @@ def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
 
 def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[list[str]]:
     """Return the digests of each image's masks, where they are measured against."""
-    localises = not isinstance(parts.localisation, NoLocalisation)
-    if not (localises or isinstance(parts.detector, PatchDetector)):
+    detector, localises = parts.detector, not isinstance(parts.localisation, NoLocalisation)
+    if isinstance(detector, ImageDetector):
+        localises = detector.localises
+    if not (localises or isinstance(detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
-from gad_bench.evaluation.definitions import Definitions
+from gad_bench.evaluation.definitions import SOUND, Definitions
+from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.local import Image, LocalSource
-from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps
+from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
 from gad_bench.steps.measuring import measure_maps
 from gad_bench.steps.parts import Parts
@@ -31,10 +33,17 @@ class Localised:
 
     A detector on patches fits nothing more. The heat maps of several folds are the means of those
     images that all of them test, and the metrics are means over the folds.
+
+    Attributes:
+        fitted: what localises; None where the detector does.
+        maps: the heat maps, with the defects' masks.
+        maxima: each map's highest distance [images], by fold.
+        metrics: what the maps are worth.
     """
 
     fitted: FittedLocalisation | None
     maps: MaskedMaps
+    maxima: Sequence[Map]
     metrics: dict[str, Any]
 
 
@@ -60,18 +69,19 @@ def localise(
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None
-    maps = MaskedMaps(fitted.heat_maps(source, test), catalog.iloc[split.test])
+    heat = fitted.heat_maps(source, test)
+    found = measure_folds(catalog, [split], [heat], config.seed, parts.metrics)
     seconds = time.perf_counter() - started
-    found = _measure(maps, None, parts.metrics)
-    return Localised(fitted=fitted, maps=maps, metrics=found | {"seconds_localise": seconds})
+    return replace(found, fitted=fitted, metrics={**found.metrics, "seconds_localise": seconds})
 
 
 def measure_folds(
     catalog: pd.DataFrame,
     splits: Sequence[Split],
     heat: Sequence[HeatMaps],
-    held_out: Sequence[HeatMaps],
-    definitions: Definitions,
+    seed: int,
+    definitions: Definitions = SOUND,
+    held_out: Sequence[HeatMaps] = (),
 ) -> Localised:
     """Measure the heat maps of each fold's test rows, and average.
 
@@ -79,8 +89,9 @@ def measure_folds(
         catalog: the images.
         splits: one a fold.
         heat: the heat maps of its test rows.
-        held_out: those of its validation rows, by which a threshold is set.
-        definitions: of metrics that have several.
+        seed: of the bootstrap.
+        definitions: of those metrics that have several.
+        held_out: the heat maps of each fold's validation rows, by which a threshold is set.
     """
     started = time.perf_counter()
     folds = [
@@ -88,16 +99,25 @@ def measure_folds(
     ]
     good = [
         MaskedMaps(own, catalog.iloc[split.validation])
-        for own, split in zip(held_out, splits, strict=True)
+        for own, split in zip(held_out, splits, strict=False)
     ]
-    found = [_measure(maps, own, definitions) for maps, own in zip(folds, good, strict=True)]
+    maxima = [maps.heat.maxima() for maps in folds]
+    found = [
+        _measure(maps, highest, own, seed, definitions)
+        for maps, highest, own in zip_longest(folds, maxima, good)
+    ]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
         metrics = {key: float(np.mean([fold[key] for fold in found])) for key in shared}
     seconds = time.perf_counter() - started
     maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
-    return Localised(fitted=None, maps=maps, metrics=metrics | {"seconds_localise": seconds})
+    return Localised(
+        fitted=None,
+        maps=maps,
+        maxima=maxima,
+        metrics=metrics | {"seconds_localise": seconds},
+    )
 
 
 def _averaged(
@@ -114,7 +134,7 @@ def _averaged(
 
 
 def _measure(
-    maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions
+    maps: MaskedMaps, maxima: Map, held_out: MaskedMaps | None, seed: int, definitions: Definitions
 ) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
@@ -125,8 +145,12 @@ def _measure(
             "%d anomalous images have no mask or an empty one: the pixel metrics leave them out",
             unknown,
         )
+    labels = maps.tested["label"]
+    areas = resampled_auroc(labels, maxima, seed=seed)
     return {
-        "auroc_heat_maximum": auroc(maps.tested["label"], maps.heat.maxima()),
+        **with_intervals(
+            {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}
+        ),
         "images_without_mask": unknown,
-        **measure_maps(maps, held_out, definitions),
+        **measure_maps(maps, held_out, definitions, seed),
     }

@@ -10,18 +10,19 @@ import numpy as np
 from gad_bench.data.saturation import knows_saturations, saturated_masks
 from gad_bench.evaluation.definitions import Definitions
 from gad_bench.evaluation.per_image_overlap import per_image_overlap
-from gad_bench.evaluation.pixels import Map, pixel_metrics
+from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
+from gad_bench.evaluation.pixels import Map
 from gad_bench.evaluation.saturated_overlap import Defect, saturated_overlap
 from gad_bench.evaluation.segmentation import good_threshold, segmentation_f1
 from gad_bench.patches.truth import MaskedMaps
 
 
 def measure_maps(
-    maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions
+    maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions, seed: int
 ) -> dict[str, float]:
     """Return figures by pixel, none of those that lack defects, good images or masks.
 
-    Beside those of `pixel_metrics`:
+    Beside those of `pixel_metrics_with_intervals`:
 
     - aupimo: the mean over anomalous images of AUPIMO;
     - spro: where the data set knows how much of each defect is enough;
@@ -31,9 +32,10 @@ def measure_maps(
         maps: of the test images.
         held_out: of good images that were neither fitted nor tested; None or none.
         definitions: of those figures that have several.
+        seed: of the bootstrap.
     """
     limits = definitions.aupro_limits
-    found = pixel_metrics(maps, limits)
+    found = pixel_metrics_with_intervals(maps, seed=seed, limits=limits)
     if not found:
         return {}
     overlap = per_image_overlap(maps)

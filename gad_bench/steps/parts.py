@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build
+from gad_bench.config import build, build_dataset
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
@@ -38,6 +38,7 @@ from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.tracking import Tracker
+from gad_bench.trained import ImageDetector
 
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
@@ -55,7 +56,7 @@ class Parts:
     maps: MapStorage
     fold: Fold | LabelledFold
     augmentation: Augmentation
-    detector: Detector | PatchDetector | SupervisedDetector
+    detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
     explanation: Explanation
@@ -72,11 +73,15 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+            groups = [field.name for field in fields(cls) if field.name != "dataset"]
+            others = {group: build(config[group]) for group in groups}
+            return cls(dataset=build_dataset(config, config.category), **others)
 
     @property
     def supervised(self) -> bool:
         """Whether the detector learns from labels, of anomalous images too."""
+        if isinstance(self.detector, ImageDetector):
+            return self.detector.supervised
         return isinstance(self.detector, SupervisedDetector)
 
     def splits(self, config: DictConfig, catalog: pd.DataFrame) -> list[Split]:
@@ -126,17 +131,23 @@ class Parts:
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
+        if isinstance(self.detector, ImageDetector):
+            self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
                 "too: use localisation=none"
             )
-        single = {"localisation": NoLocalisation, "explanation": NoExplanation}
-        for group, none in single.items():
+        single = {
+            "localisation": (NoLocalisation, "; detector=patch_gaussian maps those of all folds"),
+            "explanation": (NoExplanation, ""),
+        }
+        for group, (none, other) in single.items():
             if len(splits) > 1 and not isinstance(getattr(self, group), none):
                 raise UserError(
-                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and fold.index"
+                    f"{group}= needs one fold in a run: use fold=full, or fold=kfold and "
+                    f"fold.index{other}"
                 )
 
     def map_blocks(self, detector: PatchDetector) -> list[int]:
@@ -162,17 +173,42 @@ class Parts:
     def _require_patches(self, detector: PatchDetector) -> None:
         """Refuse what a detector on patches has no use for."""
         self.map_blocks(detector)
-        useless = {
-            "augmentation": (NoAugmentation, "changed copies of vectors are stored, not of maps"),
-            "localisation": (NoLocalisation, "it gives heat maps itself"),
-            "explanation": (NoExplanation, "its scores come from no single block"),
-            "embedding": (NoEmbedding, "it has maps of images, not vectors"),
+        self._require_none(
+            "on patches",
+            augmentation="changed copies of vectors are stored, not of maps",
+            localisation="it gives heat maps itself",
+            explanation="its scores come from no single block",
+            embedding="it has maps of images, not vectors",
+        )
+
+    def _require_images(self, detector: ImageDetector, splits: Sequence[Split]) -> None:
+        """Refuse what a detector that is trained on images has no use for, or lacks."""
+        detector.trainable(self.backbone)
+        if not all(len(split.validation) for split in splits):
+            raise UserError(
+                "training stops by images that are held out, and this fold holds none out: use "
+                "fold=kfold, fold=cross or fold=stratified"
+            )
+        self._require_none(
+            "that is trained on images",
+            augmentation="changed copies of vectors are stored, not of images",
+            localisation="it has no stored features",
+            explanation="its scores come from no single block",
+            embedding="it has images, not vectors",
+        )
+
+    def _require_none(self, kind: str, **reasons: str) -> None:
+        """Refuse groups that a kind of detector has no use for, with the reasons."""
+        none = {
+            "augmentation": NoAugmentation,
+            "localisation": NoLocalisation,
+            "explanation": NoExplanation,
+            "embedding": NoEmbedding,
         }
-        for group, (none, reason) in useless.items():
-            if not isinstance(getattr(self, group), none):
+        for group, reason in reasons.items():
+            if not isinstance(getattr(self, group), none[group]):
                 raise UserError(
-                    f"{group}= does not go with a detector on patches, for {reason}: "
-                    f"use {group}=none"
+                    f"{group}= does not go with a detector {kind}, for {reason}: use {group}=none"
                 )
 
     def encoder(self, config: DictConfig) -> Encoder:
@@ -210,4 +246,5 @@ def stored_source(
         about={name: about[name] for name in ABOUT if name in about},
         extraction=extraction,
         keep_images=config.keep_images,
+        cache_remote=config.get("cache_remote"),
     )

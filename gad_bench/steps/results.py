@@ -8,16 +8,18 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
 from gad_bench.base.process import Stopwatch
-from gad_bench.base.run_folder import CONFIG, METRICS, RESTORED, SCORES, read_metrics
+from gad_bench.base.run_folder import CONFIG, METRICS, MISSED, RESTORED, SCORES, read_metrics
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
@@ -28,33 +30,63 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
-from gad_bench.features.maps import ObtainedMaps
+from gad_bench.evaluation.scores import DETECTED
+from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
-from gad_bench.gaussian.model import FittedModel
+from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.advice import advise_on_auroc
-from gad_bench.steps.evidence import Evidence, Model
+from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
+from gad_bench.trained.schedule import Curves
+
+NAMED = 5  # missed images, in the last words
 
 log = logging.getLogger(__name__)
 
 
-def scores_table(tested: pd.DataFrame, scores: Scores) -> pd.DataFrame:
-    """Return a row per test image: path, label, defect, a column per block, score and p_value."""
+def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None) -> pd.DataFrame:
+    """Return a row per test image: path, label, defect, a column per block, score and p_value.
+
+    Args:
+        tested: the images.
+        scores: theirs.
+        maxima: the highest distance of each one's heat map [images], where there are any: they
+            are in the column heat_maximum.
+    """
     table = tested[["path", "label", "defect"]].reset_index(drop=True)
     for block, values in scores.blocks.items():
         table[f"block_{block}"] = values
     table["score"] = scores.combined
-    return table if scores.p_values is None else table.assign(p_value=scores.p_values)
+    if scores.p_values is not None:
+        table["p_value"] = scores.p_values
+    return table if maxima is None else table.assign(heat_maximum=maxima)
 
 
-def _folds_table(tested: Sequence[pd.DataFrame], folds: Sequence[Scores]) -> pd.DataFrame:
+def _folds_table(
+    tested: Sequence[pd.DataFrame], folds: Sequence[Scores], localised: Localised | None
+) -> pd.DataFrame:
     """Put several folds' tables one below the other, with a column that numbers the fold."""
-    tables = [scores_table(*fold) for fold in zip(tested, folds, strict=True)]
+    maxima = localised.maxima if localised else [None] * len(folds)
+    tables = [scores_table(*fold) for fold in zip(tested, folds, maxima, strict=True)]
     if len(tables) == 1:
         return tables[0]
     return pd.concat([table.assign(fold=number) for number, table in enumerate(tables)])
+
+
+def write_missed(output: Path, scores: pd.DataFrame, flagged: NDArray[np.bool_]) -> None:
+    """Write missed.csv: the anomalous images that are not flagged, lowest score first.
+
+    Args:
+        output: the folder.
+        scores: a row per image, as `scores_table` returns them.
+        flagged: [images], whether an image is called anomalous.
+    """
+    missed = scores[(scores["label"] == 1).to_numpy() & ~flagged]
+    columns = [name for name in ("path", "defect", "score", "p_value") if name in missed]
+    ranked = missed[columns].sort_values("score", kind="stable")
+    write_text(output / MISSED, ranked.to_csv(index=False))
 
 
 def write_results(
@@ -62,11 +94,12 @@ def write_results(
     config: DictConfig,
     tested: Sequence[pd.DataFrame],
     folds: Sequence[Scores],
+    localised: Localised | None,
     metrics: Mapping[str, Any],
 ) -> None:
     """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
     write_text(output / CONFIG, OmegaConf.to_yaml(config, resolve=True))
-    write_text(output / SCORES, _folds_table(tested, folds).to_csv(index=False))
+    write_text(output / SCORES, _folds_table(tested, folds, localised).to_csv(index=False))
     write_text(output / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 
@@ -74,13 +107,13 @@ def scored_images(
     dataset: Dataset,
     category: str,
     catalog: pd.DataFrame,
-    features: StoredFeatures | ObtainedMaps,
+    stored: Stored,
 ) -> DatasetInput:
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
         source=os.path.commonpath(list(catalog["path"])),
-        digest=features.images_digest,
+        digest=stored.images_digest,
     )
 
 
@@ -102,10 +135,24 @@ def announce(name: str, metrics: Mapping[str, Any], scores: Scores) -> None:
         best = max(blocks, key=lambda key: float(blocks[key]))
         block = best.removeprefix("auroc_block_")
         told += f", best block on this test set: {block}, {100 * blocks[best]:.1f} %"
-    if "pixel_auroc" in metrics:
-        told += f", of pixels {100 * metrics['pixel_auroc']:.1f} %"
     log.info("%s", told)
+    _announce_heat_maps(metrics)
     advise_on_auroc(metrics["auroc_ci_high"])
+
+
+def _announce_heat_maps(metrics: Mapping[str, Any]) -> None:
+    """Tell what the heat maps are worth: by pixel where there are masks, and by image."""
+    told = [
+        f"{words} {100 * metrics[key]:.1f} %"
+        for key, words in (
+            ("pixel_auroc", "AUROC of pixels"),
+            ("aupro", "AUPRO"),
+            ("auroc_heat_maximum", "AUROC of images by their map's maximum"),
+        )
+        if key in metrics
+    ]
+    if told:
+        log.info("heat maps: %s", ", ".join(told))
 
 
 def _unmeasured(scores: Scores) -> str:
@@ -116,14 +163,14 @@ def _unmeasured(scores: Scores) -> str:
     return f"no {kind} test images, so AUROC, average precision and {share} are not measured"
 
 
-def announce_restored(name: str, output: Path) -> float:
-    """Tell that a run had finished earlier, and return its AUROC."""
+def announce_restored(name: str, output: Path) -> Mapping[str, Any]:
+    """Tell that a run had finished earlier, and return its metrics."""
     write_text(output / RESTORED, "")
     metrics = read_metrics(output)
     auroc = float(metrics.get("auroc", "nan"))
     known = "" if math.isnan(auroc) else f", AUROC {100 * auroc:.1f} %"
     log.info("%s: done already%s", name, known)
-    return auroc
+    return metrics
 
 
 def point_the_way(
@@ -134,13 +181,24 @@ def point_the_way(
     viewer: str | None,
 ) -> None:
     """Tell of false alarms, where time went, where the files are, and what opens the tracking."""
+    _announce_price(metrics)
     _announce_rates(metrics)
-    source = "read from" if metrics["cache_hit"] else "extracted into"
+    _announce_missed(output / MISSED)
+    what, made = ("network", "trained") if EPOCHS in metrics else ("features", "extracted")
+    source = "read from" if metrics["cache_hit"] else f"{made} into"
     log.info("time: %s", watch)
-    log.info("features %s %s", source, store)
+    log.info("%s %s %s", what, source, store)
     log.info("scores, metrics and figures: %s", output)
     if viewer:
         log.info("compare runs: %s", viewer)
+
+
+def _announce_price(metrics: Mapping[str, Any]) -> None:
+    """Tell how many good images are flagged where nearly all anomalous ones are found."""
+    price = {percent: f"fpr_at_tpr_{percent}" for percent in DETECTED}
+    if metrics.keys() >= set(price.values()):
+        told = (f"{100 * metrics[key]:.1f} % to find {percent} %" for percent, key in price.items())
+        log.info("false alarms on this test set: %s of the defects", ", ".join(told))
 
 
 def _announce_rates(metrics: Mapping[str, Any]) -> None:
@@ -155,7 +213,17 @@ def _announce_rates(metrics: Mapping[str, Any]) -> None:
         log.info("threshold for %.3g %% false alarms: %s", wanted, ", ".join(measured))
 
 
+EPOCHS = "epochs"  # a metric of what was trained
 RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
+
+
+def _announce_missed(file: Path) -> None:
+    """Name the first of the anomalous images that are not flagged."""
+    missed = list(pd.read_csv(file)["path"]) if file.exists() else []
+    if missed:
+        named = ", ".join("/".join(Path(path).parts[-2:]) for path in missed[:NAMED])
+        more = f" and {len(missed) - NAMED} more" if len(missed) > NAMED else ""
+        log.info("anomalous images not flagged: %s%s (%s)", named, more, file.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +242,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
     """
 
@@ -183,10 +252,11 @@ class Results:
     catalog: pd.DataFrame
     splits: Sequence[Split]
     evidence: Evidence
-    model: Model
+    model: object
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    curves: Sequence[Curves]
     seconds_fit: float
 
     @property
@@ -197,7 +267,7 @@ class Results:
 
     def write(self, output: Path) -> dict[str, Any]:
         """Write config.yaml, scores.csv and metrics.json; return the metrics."""
-        points = working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
+        points = self._points
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
@@ -205,7 +275,12 @@ class Results:
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
-        write_results(output, self.config, tables, points.scores, metrics)
+        if "tpr_conformal" in metrics:
+            shown, rows = average_folds(points.scores, self._tested)
+            table = scores_table(self.catalog.iloc[rows], shown)
+            flagged = np.asarray(shown.p_values) <= metrics["fpr_used"]
+            write_missed(output, table, flagged)
+        write_results(output, self.config, tables, points.scores, self.localised, metrics)
         return metrics
 
     def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
@@ -226,18 +301,23 @@ class Results:
                 figure.rename(figure.with_name(f"{SUPERVISED}_{figure.name}"))
 
     def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_calibration, draw_figures
+        from gad_bench.figures.run_figures import draw_calibration, draw_figures, draw_training
 
+        if self.curves:
+            best = [fold.best_epoch for fold in self.curves]
+            draw_training(output, [fold.values for fold in self.curves], best, self.name)
         stored = self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
-        shown, rows = average_folds(self.scores, self._tested)
+        shown, rows = average_folds(self._points.scores, self._tested)
         if not len(rows):
             self._draw_held_out(output, metrics)
             return
         tested = self.catalog.iloc[rows]
         if len(self.scores) > 1:
-            metrics = evaluate(shown, seed=self.config.seed, definitions=self.parts.metrics)
+            metrics = self._points.metrics | evaluate(
+                shown, seed=self.config.seed, definitions=self.parts.metrics
+            )
         draw_figures(output, tested, shown, metrics, self.name)
         draw_calibration(
             output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
@@ -249,9 +329,7 @@ class Results:
 
             maps, found = self.localised.maps, self.localised.metrics
             draw_localisation(output, maps, shown, found, self.name)
-        if isinstance(stored, StoredFeatures) and isinstance(self.model, FittedModel):
-            blocks, fitted = stored.blocks, self.model.blocks
-            self.parts.explanation.draw(output, tested, blocks, rows, shown, fitted, name=self.name)
+        self.evidence.draw(output, self.model, rows, shown, self.name)
 
     def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
         from gad_bench.figures.run_figures import draw_figures
@@ -260,6 +338,20 @@ class Results:
             scores, rows = held_out
             tested = self.catalog.iloc[rows]
             draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+
+    @cached_property
+    def _points(self) -> WorkingPoints:
+        return working_points(self.parts.threshold, self.scores, self._tested, self.calibrating)
+
+    @property
+    def named_curves(self) -> dict[str, Sequence[float]]:
+        """A value an epoch by name, which ends in the fold's number where there are several."""
+        several = len(self.curves) > 1
+        return {
+            f"{name}_fold_{number}" if several else name: values
+            for number, curves in enumerate(self.curves)
+            for name, values in curves.values.items()
+        }
 
     @property
     def _tested(self) -> list[Rows]:
@@ -271,6 +363,7 @@ class Results:
             "images_test": int(np.median([len(split.test) for split in self.splits])),
             "seconds_extract": self.evidence.seconds_extract,
             **_speed(self.evidence.stored.images_per_second),
+            **_length(self.curves),
             "seconds_fit": self.seconds_fit,
             "cache_hit": self.evidence.cache_hit,
             **({SUPERVISED: True} if self.parts.supervised else {}),
@@ -279,3 +372,12 @@ class Results:
 
 def _speed(images_per_second: float | None) -> dict[str, float]:
     return {} if images_per_second is None else {"images_per_second_extract": images_per_second}
+
+
+def _length(curves: Sequence[Curves]) -> dict[str, float]:
+    """Return how long networks were trained, means over the folds."""
+    if not curves:
+        return {}
+    lengths = [len(fold.values["training_loss"]) for fold in curves]
+    best = [fold.best_epoch for fold in curves]
+    return {EPOCHS: float(np.mean(lengths)), "best_epoch": float(np.mean(best))}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.remote import PASSWORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = "key"  # the tag that holds the key of a run's results
 DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
-PASSWORD = re.compile(
-    r"(://[^/\s:]*:)[^/\s]+(?=@)|([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE
-)
+
+Curves = Mapping[str, Sequence[float]]
+"""Metrics that have a value an epoch, by name."""
+NO_CURVES: Curves = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +80,14 @@ class ServedModel:
 class TrackedRun(Protocol):
     """A run that is being recorded."""
 
-    def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
-        """Record a finished run: its metrics, its images and the files in a folder."""
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        dataset: DatasetInput,
+        files: Path,
+        curves: Curves = NO_CURVES,
+    ) -> None:
+        """Record a finished run: its metrics, its images, the files in a folder, and its curves."""
 
     def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
         """Record what can be served of the run; it is there for as long as the context is open."""

@@ -22,6 +22,8 @@ from gad_bench.tracking.interface import (
     DIGESTS,
     FILES,
     KEY,
+    NO_CURVES,
+    Curves,
     DatasetInput,
     Description,
     ServedModel,
@@ -183,10 +185,16 @@ class MLflowRun:
         self.client.set_tag(self.run_id, "error", told)
         self.client.set_terminated(self.run_id, "KILLED" if interrupted else "FAILED")
 
-    def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
-        """Record a finished run: its metrics, its images and the files in a folder."""
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        dataset: DatasetInput,
+        files: Path,
+        curves: Curves = NO_CURVES,
+    ) -> None:
+        """Record a finished run: its metrics, its images, the files in a folder, and its curves."""
         with _recording(files):
-            _log_metrics(self.client, self.run_id, metrics)
+            _log_metrics(self.client, self.run_id, metrics, curves)
             _log_dataset(self.client, self.run_id, dataset)
             self.client.set_tag(self.run_id, DIGESTS, json.dumps(digests(files)))
             self.client.log_artifacts(self.run_id, str(files))
@@ -215,12 +223,20 @@ def _text(value: object, longest: int) -> str:
     return str(value).encode("utf-8", "backslashreplace").decode("utf-8")[:longest]
 
 
-def _log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> None:
+def _log_metrics(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float], curves: Curves = NO_CURVES
+) -> None:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    numbers = {metric_name(key): float(value) for key, value in metrics.items()}
-    client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in numbers.items()])
+    points = {key: [value] for key, value in metrics.items()} | dict(curves)
+    entries = [
+        Metric(metric_name(key), float(value), now, step)
+        for key, values in points.items()
+        for step, value in enumerate(values)
+    ]
+    for start in range(0, len(entries), 1000):  # MLflow's limit for a batch
+        client.log_batch(run_id, metrics=entries[start : start + 1000])
 
 
 def _log_model(uri: str, run_id: str, model: ServedModel) -> None:

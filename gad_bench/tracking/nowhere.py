@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gad_bench.base.errors import UserError
-from gad_bench.tracking.interface import DatasetInput, Description, ServedModel, SweepSummary
+from gad_bench.tracking.interface import (
+    NO_CURVES,
+    Curves,
+    DatasetInput,
+    Description,
+    ServedModel,
+    SweepSummary,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +30,13 @@ class NoTracking:
         """Open nothing."""
         yield self
 
-    def log(self, metrics: Mapping[str, float], dataset: DatasetInput, files: Path) -> None:
+    def log(
+        self,
+        metrics: Mapping[str, float],
+        dataset: DatasetInput,
+        files: Path,
+        curves: Curves = NO_CURVES,
+    ) -> None:
         """Record nothing."""
 
     def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:

@@ -134,6 +134,17 @@ def test_a_truncated_index_is_found(paths: list[str], cache: Path, kept: int) ->
     assert fingerprint(paths, cache).digests == digests_of(paths)
 
 
+def test_a_pipe_in_the_indexs_place_is_not_waited_for(
+    paths: list[str], cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fingerprint(paths, cache)
+    (index,) = cache.rglob("*.json")
+    index.unlink()
+    os.mkfifo(index)
+    assert fingerprint(paths, cache).digests == digests_of(paths)
+    assert "is damaged" in caplog.text
+
+
 def test_without_a_place_for_the_index_files_are_read_again(
     paths: list[str], cache: Path, read: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

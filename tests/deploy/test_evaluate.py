@@ -43,6 +43,8 @@ def test_another_category_is_measured_and_recorded_as_a_run(saved: Saved) -> Non
     flagged = table["score"] > metrics["threshold_detector"]
     assert metrics["fpr_detector"] == pytest.approx(flagged[table["label"] == 0].mean())
     assert metrics["tpr_detector"] == pytest.approx(flagged[table["label"] == 1].mean())
+    missed = pd.read_csv(saved.work / "shift" / "missed.csv")
+    assert set(missed["path"]) == set(table["path"][~flagged & (table["label"] == 1)])
     assert {path.name for path in (saved.work / "shift").iterdir()} >= FILES
 
     client = MlflowClient(f"sqlite:///{saved.work / 'mlflow.db'}")

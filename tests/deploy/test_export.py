@@ -83,9 +83,11 @@ def refitted(saved: Saved, detector: Any, combined: Any, samples: int = 60) -> D
 
 def assert_scores_agree(detector: Detector, file: Path, pixels: NDArray[np.uint8]) -> None:
     expected = detector.predict(list(pixels))
-    scores, blocks = run_graph(file, pixels)
-    np.testing.assert_allclose(scores, expected.scores, rtol=1e-4)
-    np.testing.assert_allclose(blocks, np.column_stack(list(expected.blocks.values())), rtol=1e-4)
+    found = run_graph(file, pixels)
+    np.testing.assert_allclose(found["score"], expected.scores, rtol=1e-4)
+    np.testing.assert_allclose(
+        found["blocks"], np.column_stack(list(expected.blocks.values())), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=repr)

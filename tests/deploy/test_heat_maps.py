@@ -25,8 +25,12 @@ def test_a_loaded_detector_maps_as_its_run_did(program: Program, way: list[str])
     run = [*DEMO, "fold=full", "figures=false", "tracking=none", "save=it"]
     outcome = program(*run, *way)
     scores = outcome.scores
-    found = Detector.load("it").predict(list(scores["path"]))
+    detector = Detector.load("it")
+    assert repr(detector).startswith("<Detector of wood, filterbank: for 5 % false alarms")
+    assert len(repr(detector)) < 300
+    found = detector.predict(list(scores["path"]))
     assert found.heat_maps is not None
+    assert [heat.max() for heat in found.heat_maps] == list(found.heat_maps.maxima())
     auroc = roc_auc_score(scores["label"], found.heat_maps.maxima())
     assert auroc == pytest.approx(outcome.metrics["auroc_heat_maximum"])
     first = scores["path"].iloc[0]

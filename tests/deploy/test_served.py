@@ -23,12 +23,18 @@ import pandas as pd
 import pytest
 from saved import Saved
 
+from gad_bench import Detector
+
 SECONDS_TO_START = 120
 
 
 @pytest.fixture(scope="module")
 def model(saved: Saved) -> str:
     """The address of the run's model in its store."""
+    return model_of(saved)
+
+
+def model_of(saved: Saved) -> str:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{saved.work / 'mlflow.db'}")
@@ -53,6 +59,21 @@ def test_the_model_scores_files_contents(
     mlflow.set_tracking_uri(f"sqlite:///{saved.work / 'mlflow.db'}")
     found = mlflow.pyfunc.load_model(model).predict(requests)
     np.testing.assert_allclose(found["score"], saved.scores["score"][:3], rtol=1e-9)
+
+
+def test_a_detector_on_patches_is_served_with_the_scores_and_p_values_of_predict(
+    tmp_path: Path, shared_cache: Path, requests: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    small = ["detector=patchcore", "detector.blocks=[2,3]", "fold=kfold", "fold.n_splits=2"]
+    patches = Saved(tmp_path, shared_cache, *small, "threshold.fpr=0.1")
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    found = mlflow.pyfunc.load_model(model_of(patches)).predict(requests)
+    expected = Detector.load(patches.folder).predict(patches.paths[:3], heat_maps=False).table()
+    assert list(found) == ["score", "p_value", "anomalous"]
+    pd.testing.assert_frame_equal(found, expected.drop(columns="path"), rtol=1e-12)
 
 
 def test_the_model_tells_what_goes_in_and_comes_out_and_holds_no_pickle(

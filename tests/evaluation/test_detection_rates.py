@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, roc_curve
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation.detection_rates import best_f1, true_positive_rate
+from gad_bench.evaluation.detection_rates import (
+    best_f1,
+    false_positive_rate,
+    true_positive_rate,
+)
 
 LABELS = np.array([0] * 40 + [1] * 60)
 SCORES = {
@@ -41,6 +45,16 @@ def test_true_positives_are_the_most_of_any_threshold_within_the_rate(
     assert true_positive_rate(LABELS, scores, rate) == pytest.approx(max(within), rel=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.95, 0.99, 1.0])
+@pytest.mark.parametrize("scores", SCORES.values(), ids=SCORES)
+def test_false_positives_are_those_of_the_first_point_of_the_roc_that_reaches_the_share(
+    scores: np.ndarray, share: float
+) -> None:
+    false, true, _ = roc_curve(LABELS, scores, drop_intermediate=False)
+    expected = false[np.argmax(true >= share - 1e-9)]
+    assert false_positive_rate(LABELS, scores, share) == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_test_set_without_good_images_is_refused() -> None:
     for measure in (best_f1, lambda *both: true_positive_rate(*both, 0.01)):
         with pytest.raises(UserError, match="no good image"):
@@ -50,3 +64,5 @@ def test_a_test_set_without_good_images_is_refused() -> None:
 def test_a_rate_that_is_none_is_refused() -> None:
     with pytest.raises(UserError, match=r"must lie in \[0, 1\], not 1.5"):
         true_positive_rate(LABELS, SCORES["perfect"], 1.5)
+    with pytest.raises(UserError, match=r"must lie in \(0, 1\], not 0"):
+        false_positive_rate(LABELS, SCORES["perfect"], 0)

@@ -120,6 +120,16 @@ def test_a_torn_file_is_decoded_again(
     assert is_intact(kept_file(images, digest))
 
 
+def test_a_pipe_in_its_place_is_not_waited_for(
+    image: str, digest: str, images: DecodedImages
+) -> None:
+    images.read(image, SIZE, digest)
+    kept_file(images, digest).unlink()
+    os.mkfifo(kept_file(images, digest))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
+    assert is_intact(kept_file(images, digest))
+
+
 def test_without_a_place_to_keep_them_images_are_decoded_with_one_word(
     image: str, digest: str, images: DecodedImages, caplog: pytest.LogCaptureFixture
 ) -> None:

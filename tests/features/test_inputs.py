@@ -183,7 +183,7 @@ def test_what_cannot_be_is_refused_in_a_line() -> None:
     with pytest.raises(UserError, match=r"overlap=10: of block 0, with 4 positions.*no whole"):
         maps_of(TiledBackbone(backbone=VIT, rows=1, columns=2, overlap=10), images(64, 118))
     for choice in (tiles(0), Rectangle()):
-        with pytest.raises(UserError, match=r"starts from a square: leave backbone.input_width"):
+        with pytest.raises(UserError, match=r"takes squares: leave backbone.input_width out"):
             choice.of(VIT.resized(64, 128), [(300, 300)])
     with pytest.raises(UserError, match=r"input_width=70: .* multiples of its patches of 16"):
         VIT.resized(64, 70).build_maps(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -113,7 +114,13 @@ def test_the_second_time_nothing_is_read(
     assert not first.cache_hit
     assert again.cache_hit
     assert again.seconds_extract == 0
+    assert again.images_per_second == first.images_per_second
+    assert again.images_per_second == pytest.approx(len(paths) / first.seconds_extract)
     assert again.images_digest == source.features(paths).images_digest
+    speed = again.path / "speed.json"
+    speed.unlink()
+    os.mkfifo(speed)
+    assert source.maps(paths, [2]).images_per_second is None
 
 
 def test_a_further_block_costs_that_block_alone(tmp_path: Path, paths: list[str]) -> None:

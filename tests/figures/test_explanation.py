@@ -43,7 +43,7 @@ def test_auroc_by_rank_is_that_of_sums_of_contributions() -> None:
 
 def test_the_images_that_are_explained_are_the_extremes() -> None:
     rows = chosen_rows(scores([1, 3, 2, 9, 0, 5]), 1)
-    assert rows == {"found": [3], "missed": [4], "false alarm": [1]}
+    assert rows == {"anomalous, highest": [3], "anomalous, lowest": [4], "good, highest": [1]}
 
 
 def test_a_run_leaves_the_figures_and_their_numbers(program: Program) -> None:

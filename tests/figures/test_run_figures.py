@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ from gad_bench.evaluation import Scores, evaluate
 from gad_bench.figures.contact_sheet import OUTLINE_COLOUR, _thumbnail
 from gad_bench.figures.curves import draw_histogram
 from gad_bench.figures.run_figures import draw_figures
+from gad_bench.figures.style import LINE, save_picture
 
 NAMES = ["blocks.png", "contact_sheet.png", "curves.png", "histogram.png"]
 SEVERAL = ["block_curves.png"]  # where there are several blocks
@@ -72,6 +74,32 @@ def test_images_of_one_kind_have_the_figures_that_take_one(label: int, tmp_path:
     (threshold,) = axes.lines
     assert list(threshold.get_xdata()) == [1.0, 1.0]
     assert_readable(figure)
+
+
+def test_where_several_fits_decide_the_histogram_shows_the_range_of_both_decisions(
+    scores: Scores,
+) -> None:
+    p_values = np.where(scores.combined > np.median(scores.combined), 0.04, 0.5)
+    order = np.argsort(scores.combined)
+    p_values[order[[9, 10]]] = p_values[order[[10, 9]]]
+    decided = replace(scores, p_values=p_values)
+    metrics = evaluate(decided, seed=0) | {"fpr_used": 0.05}
+    figure = draw_histogram(decided, metrics)
+    span = figure.axes[0].patches[-1].get_extents().transformed(figure.axes[0].transData.inverted())
+    assert [span.x0, span.x1] == pytest.approx(list(scores.combined[order[[9, 10]]]))
+    assert_readable(figure)
+    assert_readable(draw_histogram(replace(decided, blocks={}), metrics))
+
+
+def test_a_caption_stands_on_as_many_lines_as_it_takes(tmp_path: Path) -> None:
+    parts = ["a method", "a backbone of a long name", "a category", "fold 0"]
+    picture = np.full((50, 200, 3), 90, np.uint8)
+    save_picture(picture, tmp_path / "narrow.png", " · ".join(parts))
+    save_picture(np.repeat(picture, 4, axis=1), tmp_path / "wide.png", " · ".join(parts))
+    narrow, wide = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("narrow", "wide"))
+    assert narrow.shape == (50 + 3 * LINE, 200, 3)
+    assert wide.shape == (50 + LINE, 800, 3)
+    assert (narrow[: 3 * LINE, -3:] == 255).all()
 
 
 def test_a_line_runs_round_a_defect_and_leaves_it_to_be_seen(tmp_path: Path) -> None:

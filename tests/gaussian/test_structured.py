@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sklearn import decomposition
 
 from gad_bench.base.errors import UserError
-from gad_bench.gaussian.covariance import Covariance, Empirical
+from gad_bench.gaussian.covariance import Covariance, Diagonal, Empirical
+from gad_bench.gaussian.reduction import PrincipalComponents
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.structured import (
     FactorAnalysis,
@@ -157,3 +158,21 @@ def test_values_outside_their_range_are_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         build()
+
+
+def test_on_principal_components_lasso_and_factors_are_the_sample_covariance() -> None:
+    """So `experiment=estimators` leaves them out, and says what is left of the diagonal."""
+    values = with_factors(40, 60) * np.arange(1, 61)
+    samples = Samples(values)
+    projection = PrincipalComponents(threshold=0.99, negated=False).fit(samples)
+    components = projection.apply(values)
+    assert components.shape[1] > 10
+    reduced = Samples(components)
+    empirical = Empirical().fit(reduced).distance(components)
+    for same in (
+        GraphicalLasso(alpha=0.1, max_iterations=100),
+        FactorAnalysis(factors=10, max_iterations=1000),
+    ):
+        np.testing.assert_allclose(same.fit(reduced).distance(components), empirical, rtol=1e-10)
+    diagonal = Diagonal().fit(reduced).distance(components)
+    np.testing.assert_allclose(diagonal * np.sqrt(components.shape[1]), empirical, rtol=1e-10)

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from PIL import Image
 from program import Outcome, Program
 
+from gad_bench.launch.sweep import _markdown
 from gad_bench.steps import identity
 
 DEMO = [
@@ -311,3 +312,13 @@ def test_a_sweep_keeps_no_configs_of_the_jobs_that_are_done(
     program(*DEMO, "tracking=none", "seed=range(0,6)")
     assert len(alive) == 6
     assert alive[5] - alive[2] < 10
+
+
+def test_an_override_with_a_bar_does_not_break_the_table_of_jobs() -> None:
+    jobs = pd.DataFrame([{"job": 0, "overrides": "category=a|b", "auroc": np.nan}])
+    lines = _markdown(jobs).splitlines()
+    assert lines == [
+        "| job | overrides | auroc |",
+        "| --- | --- | --- |",
+        r"| 0 | category=a\|b |  |",
+    ]

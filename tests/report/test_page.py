@@ -103,8 +103,7 @@ def test_no_two_plots_share_an_id_that_one_refers_to(runs: list[Run]) -> None:
 def test_the_page_shows_lines_dots_and_the_ranking(runs: list[Run]) -> None:
     page = parsed(make_report(runs, Request(where={}), "here"))
     assert page.seen.count("svg") == 3
-    assert "critical difference" in page.text
-    assert "Friedman test" in page.text
+    assert "Wilcoxon's signed-rank test with Holm's correction" in page.text
 
 
 def test_a_category_that_lacks_runs_takes_no_part_in_the_ranking(runs: list[Run]) -> None:
@@ -123,7 +122,7 @@ def test_what_lacks_is_said_at_the_top_and_in_its_cells(runs: list[Run]) -> None
 
 def test_two_settings_are_compared_by_wilcoxons_test(runs: list[Run]) -> None:
     two = [run for run in runs if run.keys["covariance"] != "identity"]
-    assert "Wilcoxon signed-rank test" in parsed(make_report(two, Request(where={}), "here")).text
+    assert "Wilcoxon's signed-rank test" in parsed(make_report(two, Request(where={}), "here")).text
 
 
 def test_rates_have_a_panel_a_block(runs: list[Run]) -> None:
@@ -188,6 +187,23 @@ def test_many_settings_are_drawn_without_a_warning(many: list[Run], tmp_path: Pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_report(make_report(many, Request(where={}), "here"), tmp_path / "report")
+
+
+def test_a_folder_holds_the_newest_reports_files_and_the_users_own(
+    many: list[Run], tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    chosen = Request(axes=("settings", "category"), where={})
+    write_report(make_report(many, chosen, "here"), folder)
+    for name in ("notes.md", "jobs.csv"):
+        (folder / name).write_text("mine")
+    assert (folder / "settings_by_category.csv").exists()
+    (folder / ".report").write_text((folder / ".report").read_text() + "../../kept.csv\n")
+    (tmp_path / "kept.csv").write_text("mine")
+    write_report(make_report(many, Request(where={}), "here"), folder)
+    assert not list(folder.glob("settings_by_category*"))
+    assert {"notes.md", "jobs.csv", "report.html"} <= {path.name for path in folder.iterdir()}
+    assert (tmp_path / "kept.csv").exists()
 
 
 def test_the_leaderboard_links_each_runs_figures(many: list[Run], tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
@@ -65,7 +63,7 @@ def test_one_sweep_over_all_detectors_reads_each_image_once(
     assert [metrics["cache_hit"] for metrics in found] == [False] + [True] * len(DETECTORS)
     for folder, metrics in zip(outcome.runs[1:], found[1:], strict=True):
         scores = pd.read_csv(folder / "scores.csv")
-        assert list(scores) == ["path", "label", "defect", "score", "p_value"]
+        assert list(scores) == ["path", "label", "defect", "score", "p_value", "heat_maximum"]
         assert metrics["auroc"] == pytest.approx(roc_auc_score(scores["label"], scores["score"]))
         assert not [key for key in metrics if "_block_" in key]
         assert all(0 <= metrics[key] <= 1 for key in PIXELS)
@@ -151,13 +149,3 @@ def test_what_is_impossible_is_one_line(
     program: Program, places: list[str], more: list[str], message: str
 ) -> None:
     assert message in refused(program, places, "detector=patchcore", *more)
-
-
-def test_an_export_says_what_can_be_exported(program: Program, places: list[str]) -> None:
-    from gad_bench.export import main
-
-    run(program, places, "detector=dfm", "figures=false", "save=it")
-    told = io.StringIO()
-    with contextlib.redirect_stderr(told):
-        assert main(["detector=it", "format=openvino"]) == 2
-    assert "cannot be exported: only detector=gaussian can" in told.getvalue()

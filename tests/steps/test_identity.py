@@ -55,6 +55,7 @@ def test_a_runs_name_tells_what_made_it(changed: dict[str, str], name: str) -> N
         (["blocks=best", "blocks.indices=[5,6]"], {"blocks.indices": "[5, 6]"}),
         (["reduction=npca", "reduction.threshold=0.9"], {"reduction.threshold": "0.9"}),
         (["contamination=0.1", "seed=3"], {"contamination": "0.1", "seed": "3"}),
+        (["largest_contamination=0.2"], {"largest_contamination": "0.2"}),
         (["backbone.input_size=448"], {"backbone.input_size": "448"}),
         (["runtime.precision=bfloat16"], {"runtime.precision": "bfloat16"}),
         (["dataset.train=7", "figures=false", "batch_size=2", "fold.index=3"], {}),

@@ -79,6 +79,7 @@ SAME: dict[str, Any] = {
     "batch_size": 3,
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
+    "cache_remote": "file://{remote}",
     "keep_images": True,
     "figures": False,
     "resume": True,
@@ -99,6 +100,8 @@ SAME: dict[str, Any] = {
     "covariance.cutoff": 1e-7,
     "metrics.average_precision": "trapezoid",
     "metrics.sigma": "share",
+    "metrics.aupro_limits": [0.1],
+    "metrics.deviations": 2.0,
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
     "dataset.masks": "other",
@@ -184,6 +187,7 @@ class Workshop:
             "same_weights": shutil.copy(folder / "weights.pth", folder / "copy.pth"),
             "other_weights": write_weights(folder / "other.pth", 1),
             "elsewhere": folder / "elsewhere",
+            "remote": folder / "remote",
             "same_images": folder / "same images",
             "alias": "resnet18.a1_in1k",
         }
