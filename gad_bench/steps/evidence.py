@@ -17,7 +17,7 @@ from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Rows, Split
-from gad_bench.evaluation import Scores
+from gad_bench.evaluation import Definitions, Scores
 from gad_bench.features.interface import Backbone, Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
@@ -45,10 +45,14 @@ Model = FittedModel | FittedPatchDetector
 
 
 class Outcome(NamedTuple):
-    """A fold's scores, the heat maps that its detector gave with them, and how it was trained."""
+    """A fold's scores, the heat maps that its detector gave with them, and how it was trained.
+
+    The heat maps are of the test rows, and those of the validation rows.
+    """
 
     scores: Scores
     heat: HeatMaps | None = None
+    held_out_heat: HeatMaps | None = None
     curves: Curves | None = None
 
 
@@ -143,7 +147,7 @@ def obtain_evidence(
         maps = source.maps(images, parts.map_blocks(detector))
         shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
         size = parts.backbone.image_size()
-        return MapEvidence(catalog, maps, shown, detector, size, config.seed)
+        return MapEvidence(catalog, maps, shown, detector, size, config.seed, parts.metrics)
     features = source.features(images)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
@@ -245,6 +249,7 @@ class MapEvidence:
     detector: PatchDetector
     image_size: Size
     seed: int  # of the bootstrap
+    definitions: Definitions
 
     @property
     def cache_hit(self) -> bool:
@@ -269,13 +274,17 @@ class MapEvidence:
         """Score the test and validation rows."""
         rows = np.concatenate([split.test, split.validation])
         found = score_maps(model, self.stored.rows(rows))
-        heat = model.heat_maps(found.grids[: len(split.test)], self.image_size)
-        return Outcome(parted_scores(self.catalog, split, found.images), heat)
+        grids = np.split(found.grids, [len(split.test)])
+        heat, held_out = (model.heat_maps(own, self.image_size) for own in grids)
+        return Outcome(parted_scores(self.catalog, split, found.images), heat, held_out)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat, self.seed)
+        held_out = [
+            outcome.held_out_heat for outcome in outcomes if outcome.held_out_heat is not None
+        ]
+        return measure_folds(self.catalog, splits, heat, self.seed, self.definitions, held_out)
 
     def attribute(self, *_: object) -> None:
         """Attribute nothing: the scores come with heat maps."""
@@ -327,7 +336,7 @@ class ImageEvidence:
             return Outcome(scores, curves=model.curves)
         maps = judged.maps[: len(split.test)]
         heat = HeatMaps(grids=maps, input_size=maps.shape[1], sigma=0.0)
-        return Outcome(scores, heat, model.curves)
+        return Outcome(scores, heat, curves=model.curves)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Measure the folds' error maps, as they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -288,12 +288,16 @@ def _without_defaults(node: Any) -> Any:  # noqa: ANN401 - any YAML
     if not isinstance(node, dict):
         return node
     own = get_class(node[TARGET]) if TARGET in node else None
-    defaults = {field.name: field.default for field in fields(own)} if is_dataclass(own) else {}
+    defaults = {field.name: _default(field) for field in fields(own)} if is_dataclass(own) else {}
     return {
         key: _without_defaults(value)
         for key, value in node.items()
         if key not in defaults or defaults[key] != value
     }
+
+
+def _default(field: Field[Any]) -> Any:  # noqa: ANN401 - any value
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
