@@ -81,6 +81,9 @@ def run(  # noqa: PLR0915 - the stages stand on one page
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        attributed = evidence.attribute(model, splits[-1])
+        if attributed:
+            watch.lap("attribution")
         cost: Mapping[str, float] = {}
         if config.cost:
             cost = _measure_cost(config, parts, evidence, splits[-1], catalog, model)
@@ -96,6 +99,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            attributed=attributed,
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
             cost=cost,

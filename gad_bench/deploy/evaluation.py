@@ -21,7 +21,7 @@ from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.evaluation import Scores, evaluate
-from gad_bench.evaluation.definitions import SOUND
+from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
@@ -107,9 +107,9 @@ def evaluate_detector(
         watch.lap("images")
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        scores, localised = _score(detector, catalog, features, config.seed)
-        watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
+        scores, localised = _score(detector, catalog, features, config.seed, definitions)
+        watch.lap("score")
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             **(localised.metrics if localised else {}),
             "images_test": len(catalog),
@@ -131,7 +131,8 @@ def evaluate_detector(
                 from gad_bench.figures.heat_maps import draw_localisation
 
                 maps, found = localised.maps, localised.metrics
-                draw_localisation(output, maps, scores, found, description.name)
+                file = output / "localisation.png"
+                draw_localisation(file, maps, scores, found, description.name)
         write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
@@ -174,6 +175,7 @@ def _score(
     catalog: pd.DataFrame,
     features: StoredFeatures | ObtainedMaps,
     seed: int,
+    definitions: Definitions,
 ) -> tuple[Scores, Localised | None]:
     """Score every image of the catalog as a test image; the seed is the bootstrap's."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
@@ -185,7 +187,7 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        localised = measure_folds(catalog, [everything], [heat], seed)
+        localised = measure_folds(catalog, [everything], [heat], seed, definitions)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised

@@ -31,6 +31,7 @@ from gad_bench.evaluation import (
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
 from gad_bench.patches.heat_maps import Map
+from gad_bench.steps.attribution import Attributed
 from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
@@ -131,6 +132,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        attributed: their scores by pixels, None without that explanation.
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
         cost: what the detector costs, by metric; empty where that was not measured.
@@ -146,6 +148,7 @@ class Results:
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    attributed: Attributed | None
     curves: Sequence[Curves]
     seconds_fit: float
     cost: Mapping[str, float]
@@ -163,6 +166,7 @@ class Results:
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
+            **self._attribution_metrics(),
             **self.cost,
             **points.metrics,
         }
@@ -237,11 +241,16 @@ class Results:
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
         if scores.lacking:
             return
-        if self.localised:
-            from gad_bench.figures.heat_maps import draw_localisation
+        pictured = {
+            "localisation.png": (self.localised, "score of a place"),
+            "pixels.png": (self.attributed, "what a pixel adds"),
+        }
+        for file, (found, measure) in pictured.items():
+            if found:
+                from gad_bench.figures.heat_maps import draw_localisation
 
-            maps, found = self.localised.maps, self.localised.metrics
-            draw_localisation(output, maps, scores, found, self.name)
+                maps, worth = found.maps, found.metrics
+                draw_localisation(output / file, maps, scores, worth, self.name, measure)
         self.evidence.draw(output, self.model, rows, scores, self.name)
 
     @property
@@ -252,6 +261,10 @@ class Results:
     @cached_property
     def _shown(self) -> tuple[Scores, Rows]:
         return average_folds(self._points.scores, self._tested)
+
+    def _attribution_metrics(self) -> dict[str, float]:
+        found = self.attributed.metrics if self.attributed else {}
+        return {f"attribution_{name}": value for name, value in found.items()}
 
     @cached_property
     def _points(self) -> WorkingPoints:
