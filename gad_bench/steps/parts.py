@@ -37,6 +37,7 @@ from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 from gad_bench.trained import ImageDetector
 
@@ -59,7 +60,7 @@ class Parts:
     detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
-    explanation: Explanation
+    explanation: Explanation | PixelExplanation
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
@@ -132,6 +133,9 @@ class Parts:
         if isinstance(self.detector, ImageDetector):
             self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if isinstance(self.explanation, PixelExplanation):
+            precision = self.runtime.facts("cpu")["precision"]
+            self.explanation.require(self.detector, self.combination, precision)
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
