@@ -29,8 +29,17 @@ from gad_bench.base.process import config_folder, thread_count
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.data.images import SUFFIXES
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Backbone, Encoder, Features, Pixels, Runtime, Work
+from gad_bench.features.extraction import extract, read_input
+from gad_bench.features.interface import (
+    Backbone,
+    Encoder,
+    Features,
+    Pixels,
+    Runtime,
+    Size,
+    Work,
+    height_and_width,
+)
 from gad_bench.features.ready import ready_model
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 from gad_bench.features.store import FeatureStore, Recipe
@@ -123,7 +132,7 @@ def plain(backbone: Backbone, batch_size: int) -> Callable[[Sequence[str]], Extr
     def run(paths: Sequence[str]) -> Extraction:
         for start in range(0, len(paths), batch_size):
             part = paths[start : start + batch_size]
-            batch = np.stack([read_square(path, backbone.image_size()) for path in part])
+            batch = np.stack([read_input(path, backbone.image_size()) for path in part])
             with torch.inference_mode():
                 yield tuple(block.numpy() for block in module(torch.from_numpy(batch)))
 
@@ -133,14 +142,14 @@ def plain(backbone: Backbone, batch_size: int) -> Callable[[Sequence[str]], Extr
 class Files(Dataset[Pixels]):
     """Images, for PyTorch's own loader."""
 
-    def __init__(self, paths: Sequence[str], size: int) -> None:
+    def __init__(self, paths: Sequence[str], size: Size) -> None:
         self.paths, self.size = paths, size
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> Pixels:
-        return read_square(self.paths[row], self.size)
+        return read_input(self.paths[row], self.size)
 
 
 def plain_with_workers(
@@ -173,7 +182,7 @@ class Ours:
         self.model = ready_model(self.work)
 
     def __call__(self, paths: Sequence[str]) -> Extraction:
-        return extract([partial(read_square, path, self.size) for path in paths], self.work)
+        return extract([partial(read_input, path, self.size) for path in paths], self.work)
 
     def keeping(self, paths: Sequence[str], cache: Path) -> Callable[[Sequence[str]], Extraction]:
         """Return the same from decoded images, all of which are kept by now."""
@@ -201,7 +210,7 @@ def to_store(
 
 
 def in_memory(ours: Ours, paths: Sequence[str]) -> Run:
-    pixels = np.stack([read_square(path, ours.size) for path in paths])
+    pixels = np.stack([read_input(path, ours.size) for path in paths])
 
     def run() -> None:
         ours.model(pixels)
@@ -219,7 +228,7 @@ def on_device(
     device, size = arguments.device, backbone.image_size()
     module = backbone.build(backbone.block_count() - 1).to(device)
     module = module.to(memory_format=torch.channels_last)
-    pixels = torch.from_numpy(np.stack([read_square(path, size) for path in paths])).to(device)
+    pixels = torch.from_numpy(np.stack([read_input(path, size) for path in paths])).to(device)
     precision = getattr(torch, runtime.precision)
 
     def run() -> None:
@@ -232,9 +241,9 @@ def on_device(
     return run
 
 
-def read_all(paths: Sequence[str], size: int) -> None:
+def read_all(paths: Sequence[str], size: Size) -> None:
     with ThreadPoolExecutor(thread_count()) as threads:
-        list(threads.map(lambda path: read_square(path, size), paths))
+        list(threads.map(lambda path: read_input(path, size), paths))
 
 
 def measure(variants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -272,7 +281,7 @@ def gigaflop(backbone: Backbone) -> float:
     size = backbone.image_size()
     module = backbone.build(backbone.block_count() - 1)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros((1, size, size, 3), dtype=torch.uint8))
+        module(torch.zeros((1, *height_and_width(size), 3), dtype=torch.uint8))
     return counter.get_total_flops() / 1e9
 
 

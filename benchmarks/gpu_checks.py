@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from gad_bench.data.fingerprint import fingerprint
 from gad_bench.features.decoded import DecodedImages
-from gad_bench.features.extraction import extract, read_square
-from gad_bench.features.interface import Encoder, Features, Pixels, Work
+from gad_bench.features.extraction import extract, read_input
+from gad_bench.features.interface import Encoder, Features, Pixels, Work, height_and_width
 from gad_bench.features.local import LocalBackbone, LocalSource
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.gaussian.covariance import LedoitWolf
@@ -128,7 +128,7 @@ def kept_images(settings: Settings) -> Iterator[Row]:
     digests = fingerprint(paths, settings.folder / "kept").digests
     pairs = list(zip(paths, digests, strict=True))
     calls = {
-        "files": [partial(read_square, path, size) for path in paths],
+        "files": [partial(read_input, path, size) for path in paths],
         "kept anew": [partial(kept.read, path, size, digest) for path, digest in pairs],
         "kept": [partial(kept.read, path, size, digest) for path, digest in pairs],
     }
@@ -165,7 +165,7 @@ def heat_maps(settings: Settings) -> Iterator[Row]:
 def patch_detectors(settings: Settings) -> Iterator[Row]:
     """Detectors that were fitted on the CPU's maps score the GPU's as they score the CPU's."""
     size = NETWORKS["ResNet-18"].size_for(settings)
-    pixels = np.stack([read_square(path, size) for path in photographs(settings, TRAIN + TEST)])
+    pixels = np.stack([read_input(path, size) for path in photographs(settings, TRAIN + TEST)])
     expected = maps_on(settings, "cpu", pixels)
     found = maps_on(settings, settings.device, pixels)
     yield _compared("maps", *(np.concatenate([m.ravel() for m in x.values()])
@@ -206,7 +206,7 @@ def detectors() -> Mapping[str, PatchDetector]:
 
 def maps_on(settings: Settings, device: str, pixels: Pixels) -> Maps:
     backbone = NETWORKS["ResNet-18"].backbone(settings)
-    grid = backbone.image_size() // 4
+    grid = height_and_width(backbone.image_size())[0] // 4
     local = LocalBackbone(backbone=backbone, blocks=[1, 2, 3], grid=grid)
     model = TorchRuntime().compile(local.build(3), backbone.image_size(), device)
     return dict(zip((1, 2, 3), model(pixels), strict=True))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from gad_bench.features.interface import Pixels
+from gad_bench.features.interface import Pixels, Size, height_and_width
 from gad_bench.features.timm_backbone import TimmBackbone
 
 EFFICIENT = ("bn1", *(f"blocks.{stage}" for stage in range(7)), "bn2")
@@ -122,10 +122,11 @@ NETWORKS = {
 }
 
 
-def smooth_images(count: int, size: int) -> Pixels:
-    """Return colour images uint8 [count, size, size, 3]: noise alone looks the same to a filter."""
+def smooth_images(count: int, size: Size) -> Pixels:
+    """Return colour images uint8 [count, H, W, 3]: noise alone looks the same to a filter."""
+    height, width = height_and_width(size)
     noise = np.random.default_rng(7).random((min(count, 16), 12, 12, 3), np.float32)
-    large = [cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC) for image in noise]
+    large = [cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in noise]
     few = (np.clip(np.stack(large), 0, 1) * 255).astype(np.uint8)
     return few[np.arange(count) % len(few)]
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from gad_bench.base.process import thread_count
-from gad_bench.features.interface import Backbone, Pixels
+from gad_bench.features.interface import Backbone, Pixels, Size
 from gad_bench.features.runtime import TorchRuntime
 
 NAMES = ("EfficientNet-B4", "DINOv2 ViT-B/14", "ResNet-18", "Wide-ResNet-50-2", "EfficientNet-B0")
@@ -311,7 +311,7 @@ def built(backbone: Backbone) -> nn.Module:
     return backbone.build(backbone.block_count() - 1)
 
 
-def on_card(settings: Settings, count: int, size: int) -> Tensor:
+def on_card(settings: Settings, count: int, size: Size) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(smooth_images(count, size))).to(settings.device)
 
 

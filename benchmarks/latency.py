@@ -22,7 +22,7 @@ import torch
 from gad_bench import Detector
 from gad_bench.data.images import SUFFIXES
 from gad_bench.deploy.exporting import INPUT
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 from gad_bench.features.interface import Pixels
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
 
@@ -36,7 +36,7 @@ def main() -> None:
     detector = Detector.load(arguments.detector, device="cpu")
     size = detector.scorer.backbone.image_size()
     files = sorted(path for path in arguments.images.rglob("*") if path.suffix in SUFFIXES)
-    pixels = np.stack([read_square(str(path), size) for path in files[: arguments.count]])
+    pixels = np.stack([read_input(str(path), size) for path in files[: arguments.count]])
     ways = plain(detector) | ready(detector) | graphs(arguments)
     for way in ways.values():
         way(pixels[:2])  # compiles

@@ -54,10 +54,10 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, *options], check=True)
 
 
-def generate(folder: Path, count: int) -> None:
-    noise = np.random.default_rng(0)
+def generate(folder: Path, count: int, seed: int = 0, darkest: int = 0) -> None:
+    noise = np.random.default_rng(seed)
     for number in range(count):
-        image = noise.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        image = noise.integers(darkest, 256, (SIDE, SIDE, 3), np.uint8)
         cv2.imwrite(str(folder / f"{number:06}.png"), image)
 
 

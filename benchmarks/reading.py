@@ -26,7 +26,7 @@ from extraction import Files
 from torch.utils.data import DataLoader
 
 from gad_bench.base.process import thread_count
-from gad_bench.features.extraction import _ahead, _batches, _threads, read_square
+from gad_bench.features.extraction import _ahead, _batches, _threads, read_input
 from gad_bench.features.interface import Pixels
 
 BATCH = 16
@@ -35,7 +35,7 @@ Read = Callable[[Sequence[str], int], None]
 
 
 def by_threads(paths: Sequence[str], size: int) -> None:
-    calls = [partial(read_square, path, size) for path in paths]
+    calls = [partial(read_input, path, size) for path in paths]
     with _threads(thread_count()) as readers:
         use(_batches(_ahead(readers, lambda call: call(), calls, 2 * BATCH), BATCH))
 

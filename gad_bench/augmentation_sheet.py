@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 
 from gad_bench.base.command import DONE, run_told
 from gad_bench.base.errors import UserError
-from gad_bench.config import build, compose_config
+from gad_bench.config import build, build_dataset, compose_config
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import fingerprint
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 from gad_bench.figures.contact_sheet import Thumbnail, draw_contact_sheet
 from gad_bench.figures.style import save_picture
 
@@ -53,7 +53,7 @@ def draw_sheet(
     Raises:
         UserError: there are no such images, or nothing is augmented.
     """
-    dataset: Dataset = build(config.dataset)
+    dataset = build_dataset(config)
     augmentation: Augmentation = build(config.augmentation)
     if isinstance(augmentation, NoAugmentation):
         raise UserError("augmentation=none changes no image: choose another for the sheet")
@@ -75,9 +75,9 @@ def _row(
     training = list(catalog["path"][catalog["split"] == "train"])
     numbers = np.linspace(0, len(training) - 1, columns).round().astype(int)
     paths = [training[number] for number in numbers]
-    yield Thumbnail(read_square(paths[0], SIDE), "as it is", anomalous=False)
+    yield Thumbnail(read_input(paths[0], SIDE), "as it is", anomalous=False)
     for number, digest in enumerate(fingerprint(paths, cache_dir).digests[1:], start=1):
-        image = read_square(paths[number], SIDE)
+        image = read_input(paths[number], SIDE)
         shown = augmentation.augment(image, digest, number, limits)
         yield Thumbnail(shown, f"pass {number}", anomalous=False)
 

@@ -1,4 +1,4 @@
-"""List, verify and prune stored features and images: `python -m gad_bench.cache`."""
+"""Stored features and images, listed, verified, pruned and shared: `python -m gad_bench.cache`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from gad_bench.base.command import DONE, FAILED, run_told
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import cache_folder
+from gad_bench.base.remote import RemoteFolder
+from gad_bench.features.remote import RemoteStore, Transfer
 from gad_bench.features.shards import ABOUT, StoredExtraction
 from gad_bench.features.upkeep import (
     Holding,
@@ -91,6 +93,37 @@ def prune(chosen: argparse.Namespace) -> int:
     return DONE
 
 
+def push(chosen: argparse.Namespace) -> int:
+    """Copy finished extractions to a store on object storage, as far as it lacks them."""
+    return _transfer(_remote_store(chosen).push(), f"to {chosen.url}")
+
+
+def pull(chosen: argparse.Namespace) -> int:
+    """Copy finished extractions from a store on object storage, each file checked as it arrives."""
+    return _transfer(_remote_store(chosen).pull(), f"from {chosen.url}")
+
+
+def _remote_store(chosen: argparse.Namespace) -> RemoteStore:
+    return RemoteStore(RemoteFolder.at(chosen.url), chosen.cache_dir)
+
+
+def _transfer(transfers: Iterable[Transfer], way: str) -> int:
+    """Tell of each extraction as it is done, and return whether nothing was refused."""
+    extractions = files = size = refused = 0
+    for done in transfers:
+        extractions, files, size = extractions + 1, files + done.files, size + done.size
+        refused += len(done.refused)
+        place = f"{done.extraction.entry.name}/{done.extraction.name}"
+        if done.unfinished:
+            print(f"unfinished there: {place}")
+        elif done.files:
+            print(f"{done.files} files, {format_size(done.size)}: {place}")
+    print(f"{extractions} extractions, {files} files, {format_size(size)}, {way}")
+    if refused:
+        print(f"{refused} files were refused")
+    return FAILED if refused else DONE
+
+
 def format_size(size: float) -> str:
     """Return a number of bytes for people, in powers of 1000."""
     for unit in UNITS[:-1]:
@@ -127,6 +160,16 @@ def _parser() -> argparse.ArgumentParser:
         text = (function.__doc__ or "").rstrip(".")
         command = commands.add_parser(name, parents=[place], help=text, description=text)
         command.set_defaults(command=function)
+    _add_prune_options(command)
+    for name, function in (("push", push), ("pull", pull)):
+        text = (function.__doc__ or "").rstrip(".")
+        command = commands.add_parser(name, parents=[place], help=text, description=text)
+        command.add_argument("url", metavar="URL", help="its folder, as in s3://bucket/features")
+        command.set_defaults(command=function)
+    return parser
+
+
+def _add_prune_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--older-than", type=_days, metavar="DAYS", help="what was not used for so long goes"
     )
@@ -134,7 +177,6 @@ def _parser() -> argparse.ArgumentParser:
         "--max-size", type=parse_size, metavar="SIZE", help="what does not fit goes, as in 20GB"
     )
     command.add_argument("--dry-run", action="store_true", help="tell what would go, and keep it")
-    return parser
 
 
 def _days(text: str) -> float:

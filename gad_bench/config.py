@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -30,7 +31,11 @@ from gad_bench.base.process import (
     processes,
 )
 from gad_bench.base.references import escaped
+from gad_bench.base.remote import MARK
 from gad_bench.base.stored_config import is_of
+
+if TYPE_CHECKING:
+    from gad_bench.data.catalog import Dataset
 
 TARGET = "_target_"
 TARGET_LINE = re.compile(r"^ *_target_: *(gad_bench\.[\w.]+)", re.MULTILINE)
@@ -70,13 +75,16 @@ class Config:
     batch_size: int
     device: str
     cache_dir: str
+    cache_remote: str | None
     keep_images: bool
+    cost: bool
     figures: bool
     resume: bool
     objective: str
     save: str | None
     computation: Computation
     backbone: Any
+    input: Any
     blocks: Any
     dataset: Any
     fold: Any
@@ -182,6 +190,27 @@ def build(node: DictConfig) -> Any:  # noqa: ANN401 - whatever class the YAML fi
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
+
+
+def build_dataset(config: DictConfig, category: str | None = None) -> Dataset:
+    """Build the data set; where its root is a URL, its images are copied to this disk first.
+
+    Args:
+        config: of a run.
+        category: the only one whose images are needed; None for all.
+
+    Raises:
+        UserError: as `build`; or the images cannot be copied.
+    """
+    node, root = config.dataset, config.dataset.get("root")
+    if isinstance(root, str) and MARK in root:
+        from gad_bench.data.remote_root import local_root
+
+        known = list(map(str, node.get("categories") or ()))
+        folder = local_root(root, category, known, Path(config.cache_dir).expanduser())
+        node = OmegaConf.merge(node, {"root": escaped(str(folder))})
+    dataset: Dataset = build(node)
+    return dataset
 
 
 def require_known_classes(stored: Mapping[str, Any], place: str, trusted: Sequence[str]) -> None:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from gad_bench.base.command import DONE, run_told
-from gad_bench.config import build, compose_config
-from gad_bench.data.catalog import Dataset
+from gad_bench.config import build_dataset, compose_config
 from gad_bench.data.defect_sizes import DefectSize, smallest_defect
 
 
@@ -36,7 +35,7 @@ def print_sizes(overrides: Sequence[str], categories: Sequence[str] | None) -> i
     Raises:
         UserError: there are no such images, or one cannot be read.
     """
-    dataset: Dataset = build(compose_config(overrides).dataset)
+    dataset = build_dataset(compose_config(overrides))
     for category in categories or dataset.category_names():
         print(_line(category, smallest_defect(dataset.catalog(category))), flush=True)
     return DONE

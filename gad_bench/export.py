@@ -20,9 +20,9 @@ Export a saved detector as one graph, from pixels to scores, and check that it s
   python -m gad_bench.export detector=DIR format=onnx
   python -m gad_bench.export detector=DIR format=openvino output=detector.xml images='test/*.png'
 
-Input "image": uint8 [batch, S, S, 3], RGB, resized straight to the square by OpenCV's bilinear.
+Input "image": uint8 [batch, H, W, 3], RGB, resized straight to the input by OpenCV's bilinear.
 Outputs "score" [batch] and "blocks" [batch, blocks], float64 in ONNX and float32 in OpenVINO; of a
-detector on patches "score" and "heat_map" [batch, S, S] float32, enlarged and smoothed.
+detector on patches "score" and "heat_map" [batch, H, W] float32, enlarged and smoothed.
 """
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 

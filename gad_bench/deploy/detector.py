@@ -20,11 +20,20 @@ from gad_bench.data.images import decode_image
 from gad_bench.deploy.decoding import check_facts, decode
 from gad_bench.deploy.format import FACTS, read_folder, weights_beside
 from gad_bench.deploy.rule import DecisionRule
-from gad_bench.features.extraction import READING, extract, read_square, resize_square
-from gad_bench.features.interface import Backbone, Encoder, Pixels, Runtime, Work
+from gad_bench.features.extraction import READING, extract, read_input, resize_input
+from gad_bench.features.interface import (
+    Backbone,
+    Encoder,
+    Pixels,
+    Runtime,
+    Size,
+    Work,
+    height_and_width,
+)
 from gad_bench.features.local import LocalSource
 from gad_bench.features.maps import MapStorage, maps_work
 from gad_bench.features.ready import ReadyModels
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.statistics import Matrix, Vector
 from gad_bench.patches import FittedPatchDetector, PatchScores
@@ -313,22 +322,23 @@ class SavedDetector:
 class _Reading:
     """Reads images, and keeps in mind those that cannot be read."""
 
-    size: int
+    size: Size
     skip: bool
     unreadable: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, name: str, image: Image) -> Pixels:
         try:
             if isinstance(image, np.ndarray):
-                return resize_square(_checked(name, image), self.size)
+                return resize_input(_checked(name, image), self.size)
             if isinstance(image, bytes):
-                return resize_square(decode_image(image, f"image {name}"), self.size)
-            return read_square(str(image), self.size)
+                return resize_input(decode_image(image, f"image {name}"), self.size)
+            return read_input(str(image), self.size)
         except UserError as error:
             if not self.skip:
                 raise
             self.unreadable[name] = str(error)
-            return np.zeros((self.size, self.size, 3), np.uint8)  # holds its place in the batch
+            shape = (*height_and_width(self.size), 3)
+            return np.zeros(shape, np.uint8)  # holds its place in the batch
 
 
 def _checked(name: str, image: NDArray[Any]) -> Pixels:
@@ -352,6 +362,8 @@ def _name(number: int, image: Image) -> str:
 
 
 def _with_weights(backbone: Backbone, weights: str | Path) -> Backbone:
+    if isinstance(backbone, TiledBackbone):
+        return replace(backbone, backbone=_with_weights(backbone.backbone, weights))
     if not hasattr(backbone, "weights"):
         raise UserError(f"backbone {backbone.name} has no weights: leave weights={weights} out")
     return cast("Backbone", replace(cast("Any", backbone), weights=str(weights), pretrained=True))

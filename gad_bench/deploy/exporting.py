@@ -17,16 +17,16 @@ from gad_bench.base.errors import UserError
 from gad_bench.base.files import whole_file
 from gad_bench.data.folders import find_images
 from gad_bench.deploy.detector import SavedDetector
-from gad_bench.features.extraction import read_square
-from gad_bench.features.interface import Pixels
+from gad_bench.features.extraction import read_input
+from gad_bench.features.interface import Pixels, height_and_width
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gad_bench.deploy.graph import DetectorGraph
     from gad_bench.deploy.patch_graph import PatchGraph
+    from gad_bench.steps.graph import DetectorGraph
 
     Graph = DetectorGraph | PatchGraph
 
@@ -98,8 +98,8 @@ def graph_of(detector: SavedDetector) -> Graph:
     Raises:
         UserError: a part has no graph.
     """
-    from gad_bench.deploy.graph import DetectorGraph
     from gad_bench.deploy.patch_graph import PatchGraph
+    from gad_bench.steps.graph import DetectorGraph
 
     scorer = detector.scorer
     graph: Graph
@@ -141,7 +141,7 @@ def check(
 
 
 def run_graph(file: Path, pixels: Pixels) -> dict[str, NDArray[Any]]:
-    """Run a graph on images uint8 [images, S, S, 3]; return its outputs [images, ...] by name.
+    """Run a graph on images uint8 [images, H, W, 3]; return its outputs [images, ...] by name.
 
     ONNX by ONNX Runtime where it is installed, else by OpenVINO.
     """
@@ -167,9 +167,7 @@ def _expected(detector: SavedDetector, pixels: Pixels) -> dict[str, NDArray[Any]
     said = detector.predict(list(pixels), heat_maps=of_patches)
     if said.heat_maps is None:
         return {"score": said.scores, "blocks": np.column_stack(list(said.blocks.values()))}
-    side = detector.scorer.backbone.image_size()
-    heat = [said.heat_maps.at_size(row, side, side) for row in range(len(pixels))]
-    return {"score": said.scores, "heat_map": np.stack(heat)}
+    return {"score": said.scores, "heat_map": np.stack(list(said.heat_maps))}
 
 
 def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -183,9 +181,9 @@ def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
 def _pixels(detector: SavedDetector, images: str | None) -> Pixels:
     size = detector.scorer.backbone.image_size()
     if images is None:
-        shape = (NOISE_IMAGES, size, size, 3)
+        shape = (NOISE_IMAGES, *height_and_width(size), 3)
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return np.stack([read_square(path, size) for path in find_images(images)])
+    return np.stack([read_input(path, size) for path in find_images(images)])
 
 
 def _require_one_file(graph: Graph) -> None:
@@ -210,7 +208,7 @@ def _facts(detector: SavedDetector) -> dict[str, str]:
     return facts | {
         "blocks": ",".join(map(str, blocks)),
         "threshold": "" if rule.threshold is None else repr(rule.threshold),
-        "input": "uint8 RGB, resized straight to the square by OpenCV's bilinear",
+        "input": "uint8 RGB, resized straight to the input by OpenCV's bilinear",
     }
 
 
@@ -218,7 +216,7 @@ def _blank(detector: SavedDetector, batch: int) -> Tensor:
     import torch
 
     size = detector.scorer.backbone.image_size()
-    return torch.zeros((batch, size, size, 3), dtype=torch.uint8)
+    return torch.zeros((batch, *height_and_width(size), 3), dtype=torch.uint8)
 
 
 @contextlib.contextmanager

@@ -17,15 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.graph import (
-    Centred,
-    LinearMap,
-    metric_module,
-    step_module,
-    tensor,
-    vector_module,
-)
-from gad_bench.features.interface import Backbone
+from gad_bench.features.interface import Backbone, height_and_width
 from gad_bench.gaussian import projection as projections
 from gad_bench.gaussian.whitening import Whitening
 from gad_bench.patches import FittedPatchDetector
@@ -38,13 +30,21 @@ from gad_bench.patches.neighbours import EXTRA, Bank
 from gad_bench.patches.position_gaussian import PositionGaussians
 from gad_bench.patches.shared_gaussian import VectorScorer
 from gad_bench.patches.subspace import PooledLikelihood, PooledResiduals, Residuals
+from gad_bench.steps.graph import (
+    Centred,
+    LinearMap,
+    metric_module,
+    step_module,
+    tensor,
+    vector_module,
+)
 
 ENTRIES = 4096
 """Of a bank, that are compared with all of an image's vectors at once: some 16 MB of distances."""
 
 
 class PatchGraph(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to scores [B] and heat maps [B, S, S], enlarged and smoothed."""
+    """From uint8 [B, H, W, 3] RGB to scores [B] and heat maps [B, H, W], enlarged and smoothed."""
 
     outputs = ("score", "heat_map")
     rows: Tensor
@@ -52,15 +52,15 @@ class PatchGraph(nn.Module):
 
     def __init__(self, model: FittedPatchDetector, backbone: Backbone, precision: str) -> None:
         super().__init__()
-        blocks, side = model.embedding.blocks, backbone.image_size()
+        blocks, sides = model.embedding.blocks, height_and_width(backbone.image_size())
         self.backbone = backbone.build_maps(max(blocks))
         self.blocks = list(blocks)
-        maps = self._blank_maps(side)
+        maps = self._blank_maps(*sides)
         self.embedding = Embedded(model.embedding, maps, precision)
-        height, width = model.patch_scores(maps).shape[1:]
+        shape = model.patch_scores(maps).shape[1:]
         self.scorer = _part(SCORERS, model.scorer)
-        self.image_score = _part(IMAGE_SCORES, model.image_score, (height, width))
-        for name, size in (("rows", height), ("columns", width)):
+        self.image_score = _part(IMAGE_SCORES, model.image_score, shape)
+        for name, size, side in zip(("rows", "columns"), shape, sides, strict=True):
             self.register_buffer(name, tensor(enlarging(size, side, model.sigma)))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,9 +71,9 @@ class PatchGraph(nn.Module):
         scores = self.image_score(grids) * self.scorer.weights(patches, grids)
         return scores, (self.rows @ grids @ self.columns.T).float()
 
-    def _blank_maps(self, side: int) -> Maps:
+    def _blank_maps(self, height: int, width: int) -> Maps:
         with torch.inference_mode():
-            maps = self.backbone(torch.zeros((1, side, side, 3), dtype=torch.uint8))
+            maps = self.backbone(torch.zeros((1, height, width, 3), dtype=torch.uint8))
         return {block: maps[block].numpy() for block in self.blocks}
 
 

@@ -19,6 +19,7 @@ from gad_bench.deploy.rule import decision_rule
 from gad_bench.evaluation import Scores
 from gad_bench.features.interface import Backbone
 from gad_bench.features.source import FeatureSource
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.gaussian.baselines import IsolationForest
 from gad_bench.steps.cross_fitting import CrossFits
 from gad_bench.steps.evidence import Model
@@ -40,13 +41,11 @@ class Fitted(NamedTuple):
 
 
 def check_savable(config: DictConfig, detector: object, splits: Sequence[Split], key: str) -> None:
-    """Refuse what cannot be saved, where that is asked for, before anything is extracted.
+    """Refuse what cannot be saved before anything is extracted.
 
     Raises:
         UserError: says what stands in the way.
     """
-    if config.save is None:
-        return
     if len(splits) > 1:
         raise UserError(
             f"save={config.save} takes one detector, and fold=cross fits {len(splits)}: "
@@ -150,6 +149,8 @@ def _require_writable(folder: Path) -> None:
 
 def _placed(backbone: Backbone) -> Backbone:
     """Name the weights by a path that holds wherever the detector is loaded."""
+    if isinstance(backbone, TiledBackbone):
+        return replace(backbone, backbone=_placed(backbone.backbone))
     weights = getattr(backbone, "weights", None)
     if weights is None:
         return backbone

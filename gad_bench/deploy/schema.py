@@ -20,6 +20,7 @@ from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone, Runtime
 from gad_bench.features.local import Embedding
 from gad_bench.features.runtime import AutoRuntime, OpenVinoRuntime, TorchRuntime
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.features.timm_backbone import TimmBackbone
 from gad_bench.gaussian.baselines import KernelSum, NearestSamples, SupportVectors
 from gad_bench.gaussian.combination import (
@@ -56,7 +57,7 @@ from gad_bench.patches.shared_gaussian import VectorScorer
 from gad_bench.patches.subspace import PooledLikelihood, PooledResiduals, Residuals
 
 KINDS: Mapping[Any, tuple[type, ...]] = {
-    Backbone: (FilterBank, TimmBackbone),
+    Backbone: (FilterBank, TiledBackbone, TimmBackbone),
     Runtime: (AutoRuntime, OpenVinoRuntime, TorchRuntime),
     FittedBlock: (FittedMetric,),
     Combination: (Concatenated, Maximum, Mean, StandardisedMean, SumOfSquares),
@@ -83,6 +84,15 @@ PARTS = (
 """The classes that others name as the types of their fields."""
 CLASSES = frozenset(PARTS).union(*KINDS.values())
 
+FIELDS: Mapping[type, Mapping[str, Any]] = {
+    embedding.Embedding: {"normalisation": Normalisation},
+    NearestPatches: {
+        "step": Linear | NoReduction | Selection | Standardisation | UnitLength | Whitening
+    },
+    Whitening: {"steps": list[Projection]},
+}
+"""The types of those fields that their classes, for the typed config's sake, declare as any."""
+
 SHAPES: Mapping[type, Mapping[str, str]] = {
     Linear: {"mean": "d", "directions": "dk"},
     Selection: {"features": "k"},
@@ -102,18 +112,25 @@ SHAPES: Mapping[type, Mapping[str, str]] = {
 
 LARGEST_SIDE = 2**14  # pixels of a square input
 MOST_OCTAVES, MOST_ORIENTATIONS = 11, 180
+MOST_TILES = 2**10
 LARGEST_GRID = 2**11  # positions a side of a heat map
 
 Rule = Callable[[Any], Any]
 RULES: Mapping[type, Mapping[str, Rule]] = {
     FilterBank: {
         "input_size is no side of an image": lambda own: own.input_size <= LARGEST_SIDE,
+        "input_width is no side of an image": lambda own: (own.input_width or 1) <= LARGEST_SIDE,
         "octaves are too many": lambda own: own.octaves <= MOST_OCTAVES,
         "orientations are too many": lambda own: own.orientations <= MOST_ORIENTATIONS,
         "wavelength exceeds the image": lambda own: own.wavelength <= own.input_size,
     },
     TimmBackbone: {
         "input_size is no side of an image": lambda own: (own.input_size or 1) <= LARGEST_SIDE,
+        "input_width is no side of an image": lambda own: (own.input_width or 1) <= LARGEST_SIDE,
+    },
+    TiledBackbone: {
+        "backbone sees tiles itself": lambda own: not isinstance(own.backbone, TiledBackbone),
+        "rows and columns are too many": lambda own: own.rows * own.columns <= MOST_TILES,
     },
     FittedMetric: {
         "width must be at least 1": lambda own: own.width >= 1,

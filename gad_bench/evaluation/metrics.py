@@ -6,14 +6,10 @@ the tests hold every figure against scikit-learn's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gad_bench.base.errors import UserError
-
-DRAWN_AT_ONCE = 2**22  # images: 32 MiB
 
 STEPS, TRAPEZOID = "steps", "trapezoid"
 AREAS = (STEPS, TRAPEZOID)
@@ -83,53 +79,6 @@ def average_precision(labels: ArrayLike, scores: ArrayLike, area: str = STEPS) -
     if area == TRAPEZOID:
         return float(np.sum(steps * (np.append(1.0, precision[:-1]) + precision)) / 2)
     return float(np.sum(steps * precision))
-
-
-def bootstrap_auroc(
-    labels: ArrayLike, scores: ArrayLike, *, seed: int, resamples: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of the AUROC (Efron and Tibshirani 1993).
-
-    Good and anomalous images are drawn separately, so that every resample holds as many of each.
-    """
-    anomalous = check_labels(labels)
-    values = np.asarray(scores, dtype=np.float64)
-    good, bad = np.sort(values[~anomalous]), values[anomalous]
-    left = np.searchsorted(good, bad, side="left")
-    right = np.searchsorted(good, bad, side="right")
-    areas = []
-    for cumulative, drawn in _resampled(len(good), len(bad), seed, resamples):
-        rows = np.arange(len(drawn))[:, None]
-        wins = cumulative[rows, left[drawn]] + cumulative[rows, right[drawn]]
-        areas.append(wins.mean(axis=1) / (2 * len(good)))
-    low, high = np.quantile(np.concatenate(areas), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _resampled(
-    good: int, bad: int, seed: int, resamples: int
-) -> Iterator[tuple[Vector, NDArray[np.int64]]]:
-    """Yield some resamples at a time; how many at a time changes memory alone.
-
-    All good images are drawn before all anomalous ones.
-
-    Yields:
-        Of each resample how many of the first n good images it holds [some, good + 1], and which
-        anomalous ones [some, bad].
-    """
-    of_good = of_bad = np.random.default_rng(seed)
-    chances = np.full(good, 1 / good)
-    at_once = max(1, DRAWN_AT_ONCE // max(good, bad))
-    sizes = [min(at_once, resamples - start) for start in range(0, resamples, at_once)]
-    if len(sizes) > 1:
-        of_bad = np.random.default_rng(seed)
-        for size in sizes:
-            of_bad.multinomial(good, chances, size=size)
-    for size in sizes:
-        weights = of_good.multinomial(good, chances, size=size)
-        drawn = of_bad.integers(bad, size=(size, bad))
-        cumulative = np.concatenate([np.zeros((size, 1)), np.cumsum(weights, axis=1)], axis=1)
-        yield cumulative, drawn
 
 
 def _counts_at_thresholds(anomalous: NDArray[np.bool_], scores: ArrayLike) -> tuple[Vector, Vector]:

@@ -6,8 +6,9 @@ needed of them is how many lie below each defective pixel's value, and counts ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from gad_bench.base.errors import UserError
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Vector = NDArray[np.float64]
+Counts = NDArray[Any]  # whole numbers, as floats where they were weighted
 
 FALSE_POSITIVE_LIMIT = 0.3
 BLOCK = 2**25
@@ -48,22 +50,34 @@ def pixel_metrics(
         UserError: a limit is none.
     """
     names = [limited_name("aupro", limit) for limit in limits]
-    defective = _gather(images)
+    defective = gather(images)
     if defective is None:
         return {}
     ranks = rank(images, defective.values)
     if ranks.total == 0:
         return {}
-    best, threshold = ranks.best_f1(defective.counts, defective.values)
+    return measure(ranks, defective, dict(zip(names, limits, strict=True)))
+
+
+def measure(ranks: Ranks, defective: Defective, limits: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of `pixel_metrics`.
+
+    Args:
+        ranks: where the defective pixels' values lie.
+        defective: those pixels.
+        limits: of the false positive rate, by the figure's name.
+    """
+    f1 = ranks.f1(defective.counts)
+    best = len(f1) - 1 - int(np.argmax(f1[::-1]))
     return {
-        "pixel_auroc": ranks.auroc(defective.counts),
-        "pixel_ap": ranks.average_precision(defective.counts),
+        "pixel_auroc": float(ranks.auroc(defective.counts)),
+        "pixel_ap": float(ranks.average_precision(defective.counts)),
         **{
-            name: ranks.limited_area(defective.overlap, limit)
-            for name, limit in zip(names, limits, strict=True)
+            name: float(ranks.limited_area(defective.overlap, limit))
+            for name, limit in limits.items()
         },
-        "pixel_f1": best,
-        "pixel_f1_threshold": threshold,
+        "pixel_f1": float(f1[best]),
+        "pixel_f1_threshold": float(defective.values[best]),
     }
 
 
@@ -79,7 +93,7 @@ def limited_name(area: str, limit: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Defective:
+class Defective:
     """The defects' pixels.
 
     Attributes:
@@ -97,35 +111,38 @@ class _Defective:
 class Ranks:
     """Where the defective pixels' values lie among all the other pixels' values.
 
+    The last axis is that of the values; any before it are of several test sets, as resamples are.
+
     Attributes:
-        total: the number of other pixels.
-        below: how many of them have a lower value [values].
-        not_above: how many have a lower or the same value [values].
+        total: the number of other pixels, [..., 1] of several test sets.
+        below: how many of them have a lower value [..., values].
+        not_above: how many have a lower or the same value [..., values].
     """
 
-    total: int
-    below: NDArray[np.intp]
-    not_above: NDArray[np.intp]
+    total: int | Vector
+    below: Counts
+    not_above: Counts
 
-    def auroc(self, counts: NDArray[np.intp]) -> float:
-        """Return P(defective > other) + P(equal) / 2."""
-        wins = (self.below + self.not_above) @ counts.astype(np.float64)
-        return float(wins / (2 * self.total * counts.sum()))
+    def auroc(self, counts: Counts) -> Vector:
+        """Return P(defective > other) + P(equal) / 2 [...]."""
+        defective = counts.astype(np.float64)
+        wins = _dot((self.below + self.not_above) / (2 * self.total), defective)
+        return np.asarray(wins / defective.sum(axis=-1))
 
-    def average_precision(self, counts: NDArray[np.intp]) -> float:
-        """Return the mean precision over recall's steps, as scikit-learn defines it."""
+    def average_precision(self, counts: Counts) -> Vector:
+        """Return the mean precision over recall's steps, as scikit-learn defines it [...]."""
         true = _reached(counts)
-        false = self.total - self.below
-        return float((true / (true + false)) @ counts / counts.sum())
+        reached = true + self.total - self.below
+        precision = np.divide(true, reached, out=np.zeros(true.shape), where=reached > 0)
+        return np.asarray(_dot(precision, counts.astype(np.float64)) / counts.sum(axis=-1))
 
-    def best_f1(self, counts: NDArray[np.intp], values: Map) -> tuple[float, float]:
-        """Return the highest F1 of any threshold, and the highest such threshold."""
+    def f1(self, counts: Counts) -> Vector:
+        """Return F1 with each value as the threshold [..., values]."""
         true = _reached(counts)
-        f1 = 2 * true / (true + self.total - self.below + counts.sum())
-        best = len(f1) - 1 - int(np.argmax(f1[::-1]))
-        return float(f1[best]), float(values[best])
+        defective = counts.sum(axis=-1, keepdims=True)
+        return np.asarray(2 * true / (true + self.total - self.below + defective))
 
-    def limited_area(self, steps: Vector, limit: float) -> float:
+    def limited_area(self, steps: Vector, limit: float) -> Vector:
         """Return the area under a curve over the false positive rate, up to a limit, by that limit.
 
         As the threshold falls past a value the curve rises by its step, between the rates at which
@@ -137,17 +154,22 @@ class Ranks:
         rising = np.maximum(np.minimum(last, limit) - first, 0)
         slope = np.divide(rising, last - first, out=np.zeros_like(first), where=last > first)
         held = np.maximum(limit - last, 0) * (first < limit)
-        return float(steps @ (held + slope * rising / 2) / limit)
+        return np.asarray(_dot(steps, held + slope * rising / 2) / limit)
 
 
-def _reached(counts: NDArray[np.intp]) -> NDArray[np.intp]:
+def _reached(counts: Counts) -> Counts:
     """Return how many defective pixels reach each value."""
-    return np.cumsum(counts[::-1])[::-1]
+    return np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
 
 
-def _gather(images: Iterable[tuple[Map, Mask]]) -> _Defective | None:
+def _dot(first: Vector, second: Vector) -> Vector:
+    """Return the sums of products over the last axis."""
+    return np.asarray(np.einsum("...v,...v->...", first, second))
+
+
+def gather(images: Iterable[tuple[Map, Mask]]) -> Defective | None:
     """Keep the defective pixels of all images, ordered by value."""
-    found = [_shares(heat, mask) for heat, mask in images if mask.any()]
+    found = [overlap_shares(heat, mask) for heat, mask in images if mask.any()]
     if not found:
         return None
     values = np.concatenate([values for values, _, _ in found])
@@ -157,10 +179,10 @@ def _gather(images: Iterable[tuple[Map, Mask]]) -> _Defective | None:
     first = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
     counts = np.diff(np.append(first, len(values)))
     overlap = np.add.reduceat(shares, first) / sum(defects for _, _, defects in found)
-    return _Defective(values[first], counts, overlap)
+    return Defective(values[first], counts, overlap)
 
 
-def _shares(heat: Map, mask: Mask) -> tuple[Map, Vector, int]:
+def overlap_shares(heat: Map, mask: Mask) -> tuple[Map, Vector, int]:
     """Return the defective pixels' values, each one's share of its defect, and how many defects."""
     import cv2
 

@@ -58,7 +58,8 @@ def saturated_overlap(
     if ranks.total == 0:
         return {}
     return {
-        name: ranks.limited_area(overlap, limit) for name, limit in zip(names, limits, strict=True)
+        name: float(ranks.limited_area(overlap, limit))
+        for name, limit in zip(names, limits, strict=True)
     }
 
 

@@ -12,15 +12,22 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
-from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
+from gad_bench.evaluation.intervals import (
+    resampled_areas,
+    resampled_auroc,
+    resampled_false_positive_rates,
+    with_intervals,
+)
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
-    bootstrap_auroc,
 )
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
+FALSE_ALARMS = (1, 5)
+"""The shares of good images, in percent, at which the share of defects found is measured."""
 DETECTED = (95, 99, 100)
 """The shares of anomalous images, in percent, whose price in false alarms is measured."""
 
@@ -88,21 +95,52 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
     _check_finite(scores)
     if scores.lacking:
         return {}
-    area = definitions.average_precision
-    low, high = bootstrap_auroc(scores.labels, scores.combined, seed=seed)
-    metrics = {
-        "auroc": auroc(scores.labels, scores.combined),
-        "auroc_ci_low": low,
-        "auroc_ci_high": high,
-        "aupr": average_precision(scores.labels, scores.combined, area),
-    }
-    for percent in DETECTED:
-        price = false_positive_rate(scores.labels, scores.combined, percent / 100)
-        metrics[f"fpr_at_tpr_{percent}"] = price
+    metrics = _areas(scores.labels, scores.combined, seed, definitions)
+    metrics |= _at_detection(scores.labels, scores.combined, seed)
+    metrics |= _at_best_and_few_false_alarms(scores.labels, scores.combined)
     for block, values in scores.blocks.items():
-        metrics[f"auroc_block_{block}"] = auroc(scores.labels, values)
-        metrics[f"aupr_block_{block}"] = average_precision(scores.labels, values, area)
-    return metrics | _per_defect(scores) | _at_sigma(scores, definitions.sigma) | _kept(scores)
+        metrics |= _areas(scores.labels, values, seed, definitions, f"_block_{block}")
+    metrics |= _per_defect(scores, seed)
+    return metrics | _at_sigma(scores, definitions.sigma) | _kept(scores)
+
+
+def _areas(
+    labels: NDArray[np.integer],
+    values: NDArray[np.float64],
+    seed: int,
+    definitions: Definitions,
+    end: str = "",
+) -> dict[str, float]:
+    """Return AUROC and average precision, named with an end, and their intervals."""
+    area = definitions.average_precision
+    points = {
+        f"auroc{end}": auroc(labels, values),
+        f"aupr{end}": average_precision(labels, values, area),
+    }
+    drawn = resampled_areas(labels, values, seed=seed, area=area)
+    return with_intervals(points, {f"{name}{end}": areas for name, areas in drawn.items()})
+
+
+def _at_best_and_few_false_alarms(
+    labels: NDArray[np.integer], values: NDArray[np.float64]
+) -> dict[str, float]:
+    """Return the highest F1, its threshold, and the defects found at some false positive rates."""
+    rates = {
+        f"tpr_at_fpr_{percent}": true_positive_rate(labels, values, percent / 100)
+        for percent in FALSE_ALARMS
+    }
+    f1, threshold = best_f1(labels, values)
+    return {"image_f1": f1, "image_f1_threshold": threshold, **rates}
+
+
+def _at_detection(
+    labels: NDArray[np.integer], values: NDArray[np.float64], seed: int
+) -> dict[str, float]:
+    """Return the false positive rates where so many of the defects are found, with intervals."""
+    names = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
+    points = {name: false_positive_rate(labels, values, rate) for name, rate in names.items()}
+    drawn = resampled_false_positive_rates(labels, values, list(names.values()), seed=seed)
+    return with_intervals(points, dict(zip(names, drawn.T, strict=True)))
 
 
 def _check_finite(scores: Scores) -> None:
@@ -116,16 +154,18 @@ def _check_finite(scores: Scores) -> None:
             )
 
 
-def _per_defect(scores: Scores) -> dict[str, float]:
-    """Each defect's images against all good ones."""
+def _per_defect(scores: Scores, seed: int) -> dict[str, float]:
+    """Each defect's images against all good ones, with intervals over both."""
     defects = np.asarray(scores.defects)
-    found = {}
+    found: dict[str, float] = {}
     for defect in sorted(set(defects[scores.labels == 1])):
         chosen = (scores.labels == 0) | (defects == defect)
         key = "auroc_defect_" + re.sub(r"[^\w\-./ ]", "_", defect)  # what MLflow allows
         while key in found:
             key += "_"
-        found[key] = auroc(scores.labels[chosen], scores.combined[chosen])
+        labels, values = scores.labels[chosen], scores.combined[chosen]
+        areas = resampled_auroc(labels, values, seed=seed)
+        found |= with_intervals({key: auroc(labels, values)}, {key: areas})
     return found
 
 

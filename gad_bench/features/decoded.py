@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from gad_bench.base.files import TEMPORARY, read_regular, whole_file
-from gad_bench.features.interface import Pixels
+from gad_bench.features.interface import Pixels, Size, height_and_width
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ FOLDER = f"images-v{VERSION}"
 CHECKSUM = hashlib.sha256().digest_size  # bytes at a file's start, over all that follows
 
 _FOLDER_NAME = re.compile(r"images-v(\d+)")
-_SIZE_NAME, _PART_NAME = re.compile(r"[a-z0-9-]+-\d+"), re.compile(r"[0-9a-f]{2}")
+_SIZE_NAME, _PART_NAME = re.compile(r"[a-z0-9-]+-\d+(x\d+)?"), re.compile(r"[0-9a-f]{2}")
 _IMAGE_NAME = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,32 +40,33 @@ class DecodedImages:
 
     cache_dir: Path
 
-    def folder(self, size: int) -> Path:
+    def folder(self, size: Size) -> Path:
         """Return where images of one size lie."""
         from gad_bench.features.extraction import READING
 
-        return self.cache_dir / FOLDER / f"{READING.replace('/', '-')}-{size}"
+        sides = size if isinstance(size, int) else "x".join(map(str, size))
+        return self.cache_dir / FOLDER / f"{READING.replace('/', '-')}-{sides}"
 
-    def read(self, path: str, size: int, digest: str) -> Pixels:
-        """Read an image as `read_square` does, and keep it, or take what was kept.
+    def read(self, path: str, size: Size, digest: str) -> Pixels:
+        """Read an image as `read_input` does, and keep it, or take what was kept.
 
         Args:
             path: the image file.
-            size: the side of the square.
+            size: of the input.
             digest: of the file's content.
 
         Raises:
             UserError: the image cannot be read.
         """
         from gad_bench.data.images import decode_image, read_bytes
-        from gad_bench.features.extraction import resize_square
+        from gad_bench.features.extraction import resize_input
 
         folder = self.folder(size)
         kept = folder / digest[:2] / digest
         pixels = _load(kept, size)
         if pixels is None:
             content = read_bytes(path)
-            pixels = resize_square(decode_image(content, path), size)
+            pixels = resize_input(decode_image(content, path), size)
             if hashlib.sha256(content).hexdigest() == digest:  # else the caller will notice
                 _keep(kept, pixels)
         with contextlib.suppress(OSError):
@@ -99,7 +101,7 @@ def _is_image_name(path: Path) -> bool:
     return bool(_IMAGE_NAME.fullmatch(path.name)) or path.name.startswith(TEMPORARY)
 
 
-def _load(path: Path, size: int) -> Pixels | None:
+def _load(path: Path, size: Size) -> Pixels | None:
     """Return a kept image; None where there is none, or one that is damaged, which is told."""
     try:
         pixels = _checked(path)
@@ -107,10 +109,11 @@ def _load(path: Path, size: int) -> Pixels | None:
         return None
     except OSError:  # on a bad part of the disk
         pixels = None
-    if pixels is None or len(pixels) != 3 * size**2:
+    shape = (*height_and_width(size), 3)
+    if pixels is None or len(pixels) != math.prod(shape):
         log.warning("%s is damaged: the image is decoded again", path)
         return None
-    return np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
+    return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
 def _checked(path: Path) -> memoryview | None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from gad_bench.base.process import thread_count
 from gad_bench.data.images import read_image
-from gad_bench.features.interface import Features, Pixels, Work
+from gad_bench.features.interface import Features, Pixels, Size, Work, height_and_width
 from gad_bench.features.ready import ready_model
 
 READING = "opencv-bilinear/1"  # raise the number when an image gives other pixels than before
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 def extract(images: Iterable[Callable[[], Pixels]], work: Work) -> Iterator[tuple[Features, ...]]:
     """Yield the features of images, in order, a batch at a time.
 
-    Each image is read by a call, on one of several threads, that gives uint8 [S, S, 3] RGB.
+    Each image is read by a call, on one of several threads, that gives uint8 [H, W, 3] RGB.
 
     Each batch is a tuple of float32 [batch, D_i], one per block 0..deepest. While a batch is with
     the caller the next is in the model and those after it are being read.
@@ -63,16 +63,17 @@ class Here:
         return extract(images, work)
 
 
-def read_square(path: str, size: int) -> Pixels:
-    """Read an image and resize it straight to a square, as the paper does: uint8 [S, S, 3] RGB."""
-    return resize_square(read_image(path), size)
+def read_input(path: str, size: Size) -> Pixels:
+    """Read an image and resize it straight to the input, as the paper does: uint8 [H, W, 3] RGB."""
+    return resize_input(read_image(path), size)
 
 
-def resize_square(image: Pixels, size: int) -> Pixels:
-    """Resize an image uint8 [height, width, 3] straight to a square."""
+def resize_input(image: Pixels, size: Size) -> Pixels:
+    """Resize an image uint8 [height, width, 3] straight to the input."""
     import cv2
 
-    return np.asarray(cv2.resize(image, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    height, width = height_and_width(size)
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _batches(images: Iterator[Pixels], batch_size: int) -> Iterator[Pixels]:

@@ -9,13 +9,27 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gad_bench.base.errors import UserError
+
 if TYPE_CHECKING:
     from torch import nn
 
 Pixels = NDArray[np.uint8]
 Features = NDArray[np.float32]
 Model = Callable[[Pixels], list[Features]]
-"""From images uint8 [B, S, S, 3] RGB to one float32 [B, D_i], or [B, C_i, H_i, W_i], per block."""
+"""From images uint8 [B, H, W, 3] RGB to one float32 [B, D_i], or [B, C_i, H_i, W_i], per block."""
+Size = int | tuple[int, int]
+"""Of an input, in pixels: a square's side, or height and width."""
+
+
+def height_and_width(size: Size) -> tuple[int, int]:
+    """Return the height and width of an input of a size."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def size_of(height: int, width: int | None) -> Size:
+    """Return the size of an input, whose width is None for a square; a square has one form."""
+    return height if width is None or width == height else (height, width)
 
 
 class Backbone(Protocol):
@@ -31,14 +45,14 @@ class Backbone(Protocol):
     def block_count(self) -> int:
         """Return the number of blocks; they are numbered from 0."""
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
+    def image_size(self) -> Size:
+        """Return the size of the input."""
 
     def build(self, deepest: int) -> nn.Module:
         """Build the blocks 0..deepest, and nothing beyond the deepest.
 
         Returns:
-            A module in evaluation mode from uint8 [B, S, S, 3] RGB to a tuple of float32
+            A module in evaluation mode from uint8 [B, H, W, 3] RGB to a tuple of float32
             [B, D_i], each block's map averaged over its positions.
         """
 
@@ -46,7 +60,7 @@ class Backbone(Protocol):
         """Build the blocks 0..deepest before they are averaged, which localisation needs.
 
         Returns:
-            A module in evaluation mode from uint8 [B, S, S, 3] RGB to a tuple of float32
+            A module in evaluation mode from uint8 [B, H, W, 3] RGB to a tuple of float32
             [B, C_i, H_i, W_i].
         """
 
@@ -57,7 +71,7 @@ class Runtime(Protocol):
     def facts(self, device: str) -> Mapping[str, str]:
         """Return what changes a feature: the runtime, the precision and the device's type."""
 
-    def compile(self, module: nn.Module, image_size: int, device: str) -> Model:
+    def compile(self, module: nn.Module, image_size: Size, device: str) -> Model:
         """Make the module ready to run on the device."""
 
 
@@ -66,6 +80,18 @@ class Models(Protocol):
 
     def ready(self, work: Work) -> Model:
         """Return the model that does the work."""
+
+
+def square_side(backbone: Backbone, who: str) -> int:
+    """Return the side of a backbone's square input, for who takes nothing else.
+
+    Raises:
+        UserError: it is a rectangle.
+    """
+    size = backbone.image_size()
+    if not isinstance(size, int):
+        raise UserError(f"{who} takes squares: leave backbone.input_width out, or use input=square")
+    return size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +137,7 @@ class Extraction(Protocol):
         """Yield the features of images, in order, a batch at a time.
 
         Args:
-            images: calls that each read one, uint8 [S, S, 3] RGB; there may be millions.
+            images: calls that each read one, uint8 [H, W, 3] RGB; there may be millions.
             work: what makes features of them.
 
         Yields:

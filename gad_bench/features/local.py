@@ -8,8 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.features.blocks import Blocks
-from gad_bench.features.extraction import extract, read_square, show_progress
-from gad_bench.features.interface import Backbone, Encoder, Features, Pixels, Work
+from gad_bench.features.extraction import extract, read_input, show_progress
+from gad_bench.features.interface import (
+    Backbone,
+    Encoder,
+    Features,
+    Pixels,
+    Size,
+    Work,
+    height_and_width,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,12 +74,12 @@ class LocalBackbone:
         """Return the number of maps."""
         return 1 if self.embedding else len(self.blocks)
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
+    def image_size(self) -> Size:
+        """Return the size of the input."""
         return self.backbone.image_size()
 
     def build(self, deepest: int) -> nn.Module:
-        """Build a module from uint8 [B, S, S, 3] RGB to float32 [B, C_i, grid_i, grid_i]."""
+        """Build a module from uint8 [B, H, W, 3] RGB to float32 [B, C_i, grid_i, grid_i]."""
         from gad_bench.features import modules as local_maps
 
         maps = self.backbone.build_maps(deepest)
@@ -87,7 +95,8 @@ class LocalBackbone:
         limit = self.embedding.largest_stride if self.embedding else None
         if limit is None:
             return list(self.blocks)
-        strides = {block: self.image_size() / shapes[block][1] for block in self.blocks}
+        height, _ = height_and_width(self.image_size())
+        strides = {block: height / shapes[block][1] for block in self.blocks}
         least = max(limit, min(strides.values()))
         return [block for block, stride in strides.items() if stride <= least]
 
@@ -133,7 +142,7 @@ class LocalSource:
         )
         work = Work(encoder=replace(self.encoder, backbone=backbone), deepest=max(self.blocks))
         readers = (
-            partial(read_square, image, backbone.image_size()) if isinstance(image, str) else image
+            partial(read_input, image, backbone.image_size()) if isinstance(image, str) else image
             for image in images
         )
         return show_progress(extract(readers, work), backbone.name, len(images))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.interface import Backbone, Encoder, Work
+from gad_bench.features.interface import Backbone, Encoder, Size, Work
 from gad_bench.features.store import Batch, StoredMaps
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ class MapsBackbone:
         """Return the number of outputs."""
         return self.vectors + len(self.blocks)
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
+    def image_size(self) -> Size:
+        """Return the size of the input."""
         return self.backbone.image_size()
 
     def build(self, deepest: int) -> nn.Module:
-        """Build a module from uint8 [B, S, S, 3] RGB to [B, D_i], then [B, C_i, H_i, W_i].
+        """Build a module from uint8 [B, H, W, 3] RGB to [B, D_i], then [B, C_i, H_i, W_i].
 
         Raises:
             UserError: the backbone has no maps.

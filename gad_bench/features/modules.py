@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, interpolate, pad
 
+from gad_bench.features.interface import Size, height_and_width
+
 
 class BlockMaps(nn.Module):
     """Preprocessing, and a network that returns its blocks' maps.
 
-    Takes uint8 [B, S, S, 3] RGB and returns one float32 [B, D_i, H_i, W_i] per block.
+    Takes uint8 [B, H, W, 3] RGB and returns one float32 [B, D_i, H_i, W_i] per block.
     """
 
     mean: Tensor
@@ -33,7 +35,7 @@ class BlockMaps(nn.Module):
         return tuple(block.float() for block in self.network(self.normalised(pixels)))
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Return images float32 [B, 3, S, S] as the network takes them."""
+        """Return images float32 [B, 3, H, W] as the network takes them."""
         return (pixels.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
 
 
@@ -197,11 +199,11 @@ class EmbeddedMaps(nn.Module):
         return (torch.cat(parts, dim=1),)
 
 
-def shapes(maps: nn.Module, image_size: int) -> list[tuple[int, int]]:
-    """Return the number of channels and the positions a side of each block's map."""
+def shapes(maps: nn.Module, image_size: Size) -> list[tuple[int, int]]:
+    """Return the number of channels and the positions along the height of each block's map."""
     with torch.inference_mode():
-        blank = torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8)
-        return [(block.shape[1], block.shape[3]) for block in maps(blank)]
+        blank = torch.zeros((1, *height_and_width(image_size), 3), dtype=torch.uint8)
+        return [(block.shape[1], block.shape[2]) for block in maps(blank)]
 
 
 def choose(widths: Sequence[int], dimensions: int, seed: int) -> list[Indices]:
@@ -216,12 +218,15 @@ def choose(widths: Sequence[int], dimensions: int, seed: int) -> list[Indices]:
 
 
 def _averaged_down(block: Tensor, grid: int) -> Tensor:
-    return adaptive_avg_pool2d(block, grid) if block.shape[-1] > grid else block
+    height, width = block.shape[2:]
+    sides = min(height, grid), min(width, grid)
+    return block if (height, width) == sides else adaptive_avg_pool2d(block, sides)
 
 
 def _at_grid(block: Tensor, grid: int) -> Tensor:
-    if block.shape[-1] >= grid:
-        return _averaged_down(block, grid)
+    block = _averaged_down(block, grid)
+    if [*block.shape[2:]] == [grid, grid]:
+        return block
     return interpolate(block, (grid, grid), mode="bilinear", align_corners=False)
 
 
@@ -240,7 +245,7 @@ COARSE = 8
 
 
 class GaborModuli(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to the colours, and one octave's moduli after the other's."""
+    """From uint8 [B, H, W, 3] RGB to the colours, and one octave's moduli after the other's."""
 
     opponent: Tensor
     bank: Tensor
@@ -254,7 +259,7 @@ class GaborModuli(nn.Module):
         self.register_buffer("bank", bank.repeat(channels, 1, 1, 1))
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return float32 [B, 3, S, S] and, per octave, [B, 3 * orientations, H_i, W_i]."""
+        """Return float32 [B, 3, H, W] and, per octave, [B, 3 * orientations, H_i, W_i]."""
         image = conv2d(pixels.permute(0, 3, 1, 2).float() / 255, self.opponent)
         blocks = [image]
         for octave in range(self.octaves):
@@ -269,11 +274,16 @@ class GaborModuli(nn.Module):
     def _moduli_at(self, image: Tensor, stride: int) -> Tensor:
         responses = conv2d(image, self.bank, stride=stride, groups=image.shape[1])
         even, odd = responses[:, 0::2], responses[:, 1::2]
-        return (even * even + odd * odd).sqrt()
+        power = even * even + odd * odd
+        if power.requires_grad:  # the root has no slope at 0, as where the image is even
+            power.register_hook(  # type: ignore[no-untyped-call]
+                lambda slope: slope.where(power > 0, 0)
+            )
+        return power.sqrt()
 
 
 class GaborMaps(GaborModuli):
-    """From uint8 [B, S, S, 3] RGB to one float32 [B, C_i, H_i, H_i] per block.
+    """From uint8 [B, H, W, 3] RGB to one float32 [B, C_i, H_i, W_i] per block.
 
     Block 0 has the 3 opponent channels, each further block the moduli for 3 channels and each
     orientation. Every map covers the whole image evenly: images are mirrored at their border, and
@@ -286,7 +296,7 @@ class GaborMaps(GaborModuli):
 
 
 class GaborPyramid(nn.Module):
-    """From uint8 [B, S, S, 3] RGB to one float32 [B, D_i] per block.
+    """From uint8 [B, H, W, 3] RGB to one float32 [B, D_i] per block.
 
     Block 0 has the mean and the power means about it of the 3 opponent channels (9 values), each
     further block 3 power means for 3 channels and each orientation.

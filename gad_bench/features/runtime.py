@@ -13,7 +13,7 @@ import numpy as np
 
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.base.process import resolve_device, thread_count
-from gad_bench.features.interface import Features, Model, Pixels
+from gad_bench.features.interface import Features, Model, Pixels, Size, height_and_width
 from gad_bench.features.requests import InferRequests
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TorchRuntime:
         precision = "tf32" if rounded else self.precision
         return {"runtime": "torch", "precision": precision, "device": kind}
 
-    def compile(self, module: nn.Module, image_size: int, device: str) -> Model:  # noqa: ARG002
+    def compile(self, module: nn.Module, image_size: Size, device: str) -> Model:  # noqa: ARG002
         """Move the module to the device; see `interface.Runtime`.
 
         Raises:
@@ -89,7 +89,7 @@ class OpenVinoRuntime:
             raise UserError(f"runtime=openvino runs on device=cpu, not {device}: try runtime=torch")
         return {"runtime": "openvino", "precision": self.precision, "device": "cpu"}
 
-    def compile(self, module: nn.Module, image_size: int, device: str) -> Model:
+    def compile(self, module: nn.Module, image_size: Size, device: str) -> Model:
         """Convert the module for single images; see `interface.Runtime`.
 
         Raises:
@@ -130,7 +130,7 @@ class AutoRuntime:
         """Return the facts of the runtime that is chosen."""
         return self._choose(device).facts(device)
 
-    def compile(self, module: nn.Module, image_size: int, device: str) -> Model:
+    def compile(self, module: nn.Module, image_size: Size, device: str) -> Model:
         """Compile with the runtime that is chosen."""
         return self._choose(device).compile(module, image_size, device)
 
@@ -255,14 +255,14 @@ class _OpenVinoModel:
         return features
 
 
-def _convert(module: nn.Module, image_size: int) -> openvino.Model:
+def _convert(module: nn.Module, image_size: Size) -> openvino.Model:
     """Trace the module on one image; tracing it ourselves skips OpenVINO's second run of it."""
     import warnings
 
     import openvino
     import torch
 
-    example = torch.zeros((1, image_size, image_size, 3), dtype=torch.uint8)
+    example = torch.zeros((1, *height_and_width(image_size), 3), dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, on shapes that are fixed here
         traced = torch.jit.trace(module, example, check_trace=False)  # type: ignore[no-untyped-call]

@@ -27,6 +27,7 @@ from gad_bench.base.files import TEMPORARY, sha256_of, whole_file
 
 VERSION = 1  # raise it when a file's meaning changes: what older versions wrote is not read
 LAYOUT = f"features-v{VERSION}"
+RECIPE = "recipe.json"
 ABOUT = ("dataset", "category", "backbone")  # what an extraction tells people of itself
 
 _LAYOUT_NAME = re.compile(r"features-v(\d+)")
@@ -81,7 +82,7 @@ class StoredExtraction:
     @property
     def recipe(self) -> Path:
         """The file that tells what the features are of; all extractions of an entry share it."""
-        return self.entry / "recipe.json"
+        return self.entry / RECIPE
 
     def is_locked(self) -> bool:
         """Tell whether a process writes or removes the shards."""
@@ -98,14 +99,24 @@ class StoredExtraction:
 
 def entry_folders(cache_dir: Path) -> list[Path]:
     """Return the entries of this version's store."""
-    return [path for path in sorted((cache_dir / LAYOUT).glob("*")) if _KEY.fullmatch(path.name)]
+    return [path for path in sorted((cache_dir / LAYOUT).glob("*")) if is_key(path.name)]
 
 
 def extractions(entry: Path) -> list[StoredExtraction]:
     """Return the extractions of an entry, the shallowest first."""
-    matches = (_EXTRACTION_NAME.fullmatch(path.name) for path in entry.glob("*-block-*"))
-    found = [StoredExtraction(entry, int(m[2]), m[1] == "maps-of-block") for m in matches if m]
-    return sorted(found, key=lambda extraction: extraction.deepest)
+    found = (named_extraction(entry, path.name) for path in entry.glob("*-block-*"))
+    return sorted(filter(None, found), key=lambda extraction: extraction.deepest)
+
+
+def named_extraction(entry: Path, name: str) -> StoredExtraction | None:
+    """Return an entry's extraction by its folder's name, None where it is no such name."""
+    match = _EXTRACTION_NAME.fullmatch(name)
+    return StoredExtraction(entry, int(match[2]), match[1] == "maps-of-block") if match else None
+
+
+def is_key(name: str) -> bool:
+    """Tell whether a name is an entry's."""
+    return bool(_KEY.fullmatch(name))
 
 
 def older_layouts(cache_dir: Path) -> list[Path]:
@@ -122,7 +133,7 @@ def _is_own(path: Path) -> bool:
     """Tell a store's entry, named by the digest of its recipe, or a lock or a draft beside it."""
     if _LOCK_NAME.fullmatch(path.name) or path.name.startswith(TEMPORARY):
         return True
-    recipe = path / "recipe.json"
+    recipe = path / RECIPE
     return recipe.is_file() and sha256_of(recipe) == path.name
 
 
@@ -141,12 +152,29 @@ def shard_files(folder: Path) -> dict[int, Path]:
 
 def is_intact(path: Path) -> bool:
     """Tell whether a shard can be read and its content is what its name says."""
-    match = NAME.fullmatch(path.name)
+    return holds(path, path.name)
+
+
+def holds(path: Path, name: str) -> bool:
+    """Tell whether a file can be read and its content is what the name of a shard says."""
+    match = NAME.fullmatch(name)
     try:
         digest = sha256_of(path)
     except OSError:  # gone, or on a bad part of the disk
         return False
     return match is not None and digest.startswith(match[2])
+
+
+def shape_of(path: Path) -> dict[str, tuple[str, tuple[int, ...]]] | None:
+    """Return type and shape of all that a shard holds, by name; None where it is no shard."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as shard:
+            parts = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118
+            return {name: (p.get_dtype(), tuple(p.get_shape())) for name, p in parts.items()}
+    except (SafetensorError, OSError):
+        return None
 
 
 def write_shard(

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import json_digest, json_pieces, read_regular, sha256_of, whole_file
+from gad_bench.base.process import thread_count
+from gad_bench.features.remote import SharedStore
 from gad_bench.features.shards import (
     LAYOUT,
     Features,
@@ -192,9 +195,15 @@ class FeatureStore:
     system frees it when its holder dies. On a network file system this holds where `flock` does
     (NFS 4, Lustre with -o flock); where it does not, work may be done twice but never torn, because
     shards come into being by rename.
+
+    Attributes:
+        folder: that holds it.
+        remote: where missing shards are looked for before they are extracted, and where what was
+            extracted is pushed; None for nowhere.
     """
 
     folder: Path
+    remote: SharedStore | None = None
 
     def get(
         self,
@@ -236,9 +245,11 @@ class FeatureStore:
 
     def vectors(self, recipe: Recipe, deepest: int) -> Entry:
         """Return the entry that serves the vectors of a recipe's blocks up to the deepest."""
-        return Entry(
-            recipe, _choose(self.folder / LAYOUT / recipe.key, deepest, len(recipe.shards))
-        )
+        place, count = self.folder / LAYOUT / recipe.key, len(recipe.shards)
+        chosen = _choose(place, deepest, count)
+        if chosen is None and self.remote:
+            chosen = self.remote.choose(place, deepest, count)
+        return Entry(recipe, chosen or StoredExtraction(place, deepest))
 
     def maps(self, recipe: Recipe, block: int) -> Entry:
         """Return the entry of a block's maps."""
@@ -277,9 +288,9 @@ class FeatureStore:
         with contextlib.ExitStack() as locks:
             for entry in sorted(entries, key=lambda entry: entry.extraction.lock):  # no deadlock
                 locks.enter_context(self._locked(entry.extraction))
-            started = time.perf_counter()
             with _clear_errors(self.folder):
-                missing = {id(entry): _prepare(entry) for entry in entries}
+                missing = {id(entry): self._prepare(entry) for entry in entries}
+            started = time.perf_counter()
             short = [entry for entry in entries if missing[id(entry)]]
             writers = [_Writer(entry, deque(missing[id(entry)]), about, []) for entry in short]
             for rows in _runs(shard for writer in writers for shard in writer.shards()):
@@ -291,7 +302,21 @@ class FeatureStore:
                 for entry in short:
                     written = sum(len(entry.recipe.shards[n]) for n in missing[id(entry)])
                     _keep_speed(entry.extraction.folder, written / seconds)
-            return seconds
+        if self.remote:
+            for entry in short:
+                self.remote.push(entry.extraction)
+        return seconds
+
+    def _prepare(self, entry: Entry) -> list[int]:
+        """Make the folder ready, and return the shards that are missing here and remotely."""
+        missing = _prepare(entry)
+        if missing and self.remote:
+            self.remote.fetch(entry.extraction, entry.recipe.shards, missing)
+            missing = _missing(entry)
+        if 0 < len(missing) < len(entry.recipe.shards):
+            parts = len(missing), len(entry.recipe.shards)
+            log.info("going on with an extraction: %d of %d parts", *parts)
+        return missing
 
     def _extract(self, rows: range, writers: Sequence[_Writer], extract: ExtractEntries) -> None:
         first = rows.start
@@ -323,14 +348,13 @@ class FeatureStore:
             lock.release()
 
 
-def _choose(entry: Path, deepest: int, shards: int) -> StoredExtraction:
-    """Return the shallowest extraction that serves, done or being done, else one to be done."""
+def _choose(entry: Path, deepest: int, shards: int) -> StoredExtraction | None:
+    """Return the shallowest extraction that serves, done or being done, if there is one."""
     for extraction in extractions(entry):
-        if extraction.deepest >= deepest and (
-            len(shard_files(extraction.folder)) == shards or extraction.is_locked()
-        ):
+        serves = extraction.deepest >= deepest and not extraction.maps
+        if serves and (len(shard_files(extraction.folder)) == shards or extraction.is_locked()):
             return extraction
-    return StoredExtraction(entry, deepest)
+    return None
 
 
 @dataclass
@@ -383,11 +407,13 @@ def _prepare(entry: Entry) -> list[int]:
     extraction.folder.mkdir(parents=True, exist_ok=True)
     _keep_recipe(extraction.recipe, recipe)
     remove_unfinished(extraction.folder)
-    files = shard_files(extraction.folder)
-    missing = [n for n in range(len(recipe.shards)) if n not in files or _is_removed(files[n])]
-    if 0 < len(missing) < len(recipe.shards):
-        log.info("going on with an extraction: %d of %d parts", len(missing), len(recipe.shards))
-    return missing
+    return _missing(entry)
+
+
+def _missing(entry: Entry) -> list[int]:
+    """Return the shards that are not there, the damaged ones among them."""
+    files, count = shard_files(entry.extraction.folder), len(entry.recipe.shards)
+    return [n for n in range(count) if n not in files or _is_removed(files[n])]
 
 
 def _runs(shards: Iterable[range]) -> list[range]:
@@ -432,8 +458,11 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
 
 
 def _all_intact(files: Mapping[int, Path], count: int) -> bool:
-    numbers = range(count)
-    return all(n in files for n in numbers) and all(is_intact(files[n]) for n in numbers)
+    """Tell whether all shards are there and intact, reading several at once."""
+    if not all(number in files for number in range(count)):
+        return False
+    with ThreadPoolExecutor(thread_count()) as threads:
+        return all(threads.map(is_intact, (files[number] for number in range(count))))
 
 
 def _room(folder: Path, shape: tuple[int, int]) -> Features:

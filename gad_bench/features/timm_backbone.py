@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.features import weights
+from gad_bench.features.interface import Size, height_and_width, size_of
 from gad_bench.features.timm_facts import (
     check_name,
     check_tag,
     intermediate_count,
+    patch_size,
     pretrained_values,
+    side_of_patches,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ class TimmBackbone:
         pretrained: false for random weights.
         weights: a local checkpoint in place of the hub's, .pth or .safetensors.
         seed: of the random weights.
-        input_size: side of the square input in pixels; None for the weights' own.
+        input_size: side of the square input in pixels, or a rectangle's height; None for the
+            weights' own.
+        input_width: of a rectangle, in pixels; None for a square.
         mean: per RGB channel of the pixels in [0, 1]; None for the weights' own.
         std: likewise.
         taps: the modules whose outputs are the blocks; None for timm's own choice
@@ -66,10 +71,12 @@ class TimmBackbone:
     final_norm: bool = False
     pooling: str = MEAN
     best: list[int] | None = None
+    input_width: int | None = None
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and self.input_size < 1:
-            raise UserError(f"backbone.input_size must be at least 1, not {self.input_size}")
+        for key, pixels in (("input_size", self.input_size), ("input_width", self.input_width)):
+            if pixels is not None and pixels < 1:
+                raise UserError(f"backbone.{key} must be at least 1, not {pixels}")
         for key, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and len(values) != 3:
                 raise UserError(f"backbone.{key} needs 3 numbers, one a channel, not {values}")
@@ -94,7 +101,8 @@ class TimmBackbone:
         return {
             "architecture": f"timm/{self._architecture}",
             **origin,
-            "input_size": self.image_size(),
+            "input_size": height_and_width(self.image_size())[0],
+            **({} if isinstance(self.image_size(), int) else {"input_width": self.input_width}),
             "mean": self._mean(),
             "std": self._std(),
             "taps": self.taps,
@@ -107,9 +115,18 @@ class TimmBackbone:
         """Return the number of blocks that can be tapped."""
         return len(self.taps) if self.taps is not None else intermediate_count(self.name)
 
-    def image_size(self) -> int:
-        """Return the side of the square input, in pixels."""
-        return self.input_size or int(pretrained_values(self.name)["input_size"][-1])
+    def image_size(self) -> Size:
+        """Return the size of the input."""
+        height = self.input_size or int(pretrained_values(self.name)["input_size"][-1])
+        return size_of(height, self.input_width)
+
+    def multiple(self) -> int:
+        """Return what a rectangle's sides are multiples of: a transformer's patch, or 32 pixels."""
+        return (self.taps is None and patch_size(self.name)) or STRIDE
+
+    def resized(self, height: int, width: int) -> TimmBackbone:
+        """Return the same for a rectangle."""
+        return replace(self, input_size=height, input_width=width)
 
     def build(self, deepest: int) -> nn.Module:
         """Build the network up to the deepest block; see `interface.Backbone`.
@@ -182,7 +199,8 @@ class TimmBackbone:
     def _pads_otherwise(self) -> bool:
         """Whether the padding makes other features than the map that arrives would."""
         pads_by_size = self._architecture.startswith("tf_")
-        return self.padding == NOMINAL and pads_by_size and self.image_size() % STRIDE != 0
+        sides = height_and_width(self.image_size()) if pads_by_size else ()
+        return self.padding == NOMINAL and any(side % STRIDE for side in sides)
 
     def _mean(self) -> list[float]:
         return [float(x) for x in self.mean or pretrained_values(self.name)["mean"]]
@@ -210,7 +228,8 @@ class TimmBackbone:
 
     def _size_option(self) -> dict[str, Any]:
         """Transformers are built for one size of image; convolutional networks take any."""
-        fixed = self.input_size and pretrained_values(self.name).get("fixed_input_size")
+        own = self.input_size is None and self.input_width is None
+        fixed = not own and pretrained_values(self.name).get("fixed_input_size")
         return {"img_size": self.image_size()} if fixed else {}
 
 
@@ -267,14 +286,14 @@ def _check_taps(network: nn.Module, taps: list[str]) -> None:
         )
 
 
-def _check_patches(name: str, network: nn.Module, side: int) -> None:
+def _check_patches(name: str, network: nn.Module, size: Size) -> None:
     """Refuse an input that a transformer's patches do not fill: it would leave out a border."""
-    patch = getattr(getattr(network, "patch_embed", None), "patch_size", 1)
-    patch = patch if isinstance(patch, int) else patch[0]
-    if side % patch:
-        below = side // patch * patch
-        near = " or ".join(str(size) for size in (below, below + patch) if size)
-        raise UserError(
-            f"backbone.input_size={side}: {name} takes multiples of its patches of {patch} pixels, "
-            f"such as {near}"
-        )
+    patch = side_of_patches(network) or 1
+    for key, side in zip(("input_size", "input_width"), height_and_width(size), strict=True):
+        if side % patch:
+            below = side // patch * patch
+            near = " or ".join(str(own) for own in (below, below + patch) if own)
+            raise UserError(
+                f"backbone.{key}={side}: {name} takes multiples of its patches of {patch} pixels, "
+                f"such as {near}"
+            )

@@ -43,6 +43,23 @@ def intermediate_count(name: str) -> int:
     return int(_remembered("intermediates", name, _ask_for_intermediates))
 
 
+@cache
+def patch_size(name: str) -> int | None:
+    """Return the side of a transformer's patches in pixels; None for a network without any.
+
+    Raises:
+        UserError: timm does not know the model.
+    """
+    side: int | None = _remembered("patch", name, _ask_for_patch)["side"]
+    return side
+
+
+def side_of_patches(network: Any) -> int | None:  # noqa: ANN401 - a module, imported by who has one
+    """Return the side of a network's patches in pixels; None for one without any."""
+    sides = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    return int(sides[0]) if isinstance(sides, tuple | list) else sides
+
+
 def check_name(name: str) -> None:
     """Refuse a name that timm does not know.
 
@@ -116,13 +133,22 @@ def _ask_for_values(name: str) -> dict[str, Any]:
     return values
 
 
-def _ask_for_intermediates(name: str) -> int:
+def _ask_for_patch(name: str) -> dict[str, int | None]:
+    return {"side": side_of_patches(_bare_network(name))}
+
+
+def _bare_network(name: str) -> Any:  # noqa: ANN401 - a module, which costs a second to import
+    """Return a network without values."""
     import timm
     import torch
 
     check_name(name)
     with torch.device("meta"):
-        network = timm.create_model(name, pretrained=False)
+        return timm.create_model(name, pretrained=False)
+
+
+def _ask_for_intermediates(name: str) -> int:
+    network = _bare_network(name)
     if not hasattr(network, "forward_intermediates"):
         raise UserError(f"timm's {name} offers no intermediate features: name backbone.taps")
     stages: Any = network.feature_info

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from gad_bench.base.files import TEMPORARY, read_regular
-from gad_bench.data import fingerprint
+from gad_bench.data import fingerprint, remote_root
 from gad_bench.features import decoded
 from gad_bench.features.shards import (
     ABOUT,
     LAYOUT,
+    RECIPE,
     StoredExtraction,
     entry_folders,
     extractions,
@@ -35,7 +36,7 @@ DRAFTS = [
     f"{folder}/{TEMPORARY}*"
     for folder in (
         *(LAYOUT, f"{LAYOUT}/[0-9a-f]*", f"{LAYOUT}/[0-9a-f]*/to-block-*"),
-        *(fingerprint.FOLDER, decoded.FOLDER, f"{decoded.FOLDER}/*-[0-9]*/??"),
+        *(fingerprint.FOLDER, remote_root.FOLDER, decoded.FOLDER, f"{decoded.FOLDER}/*-[0-9]*/??"),
     )
 ]
 """Where what is not finished yet lies, or what is being removed."""
@@ -93,15 +94,17 @@ class Holding:
 
 @dataclass(frozen=True)
 class KeptImages:
-    """Decoded images of one input size as they lie in the cache.
+    """Images as they lie in the cache: decoded ones of one input size, or copies of one root's.
 
     Attributes:
+        what: they are, for people.
         folder: their place.
         images: their number.
         size: in bytes.
         used: when one was last read or written, in seconds since 1970.
     """
 
+    what: str
     folder: Path
     images: int
     size: int
@@ -110,7 +113,7 @@ class KeptImages:
     @property
     def name(self) -> str:
         """What they are, for people."""
-        return f"{self.images} decoded image{'s' * (self.images != 1)}"
+        return f"{self.images} {self.what} image{'s' * (self.images != 1)}"
 
     def remove(self) -> bool:
         """Remove them; whoever reads or writes one meanwhile goes on without.
@@ -137,14 +140,18 @@ def holdings(cache_dir: Path) -> list[Holding]:
 
 
 def kept_images(cache_dir: Path) -> list[KeptImages]:
-    """Return the decoded images, by input size."""
+    """Return the decoded images, by input size, and the copies of images on object storage."""
     found = []
     for folder in sorted((cache_dir / decoded.FOLDER).glob("[!.]*")):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # removed meanwhile
             if not decoded.holds_images(folder):  # the user's own
                 continue
             images, used = sum(1 for _ in folder.glob("*/[!.]*")), folder.stat().st_mtime
-            found.append(KeptImages(folder, images, size_of(folder), used))
+            found.append(KeptImages("decoded", folder, images, size_of(folder), used))
+    for mirror in remote_root.mirrors(cache_dir):
+        with contextlib.suppress(FileNotFoundError):
+            images, used = sum(1 for _ in mirror.copies()), mirror.folder.stat().st_mtime
+            found.append(KeptImages("copied", mirror.folder, images, size_of(mirror.folder), used))
     return found
 
 
@@ -163,8 +170,8 @@ def _checked_files(cache_dir: Path) -> Iterator[tuple[Path, Callable[[Path], boo
         for extraction in extractions(entry):
             for path in shard_files(extraction.folder).values():
                 yield path, is_intact
-        for recipe in entry.glob("recipe.json"):
-            yield recipe, lambda path: _read_recipe(path) is not None
+        for recipe in entry.glob(RECIPE):
+            yield recipe, lambda path: read_recipe(path) is not None
     for index in sorted((cache_dir / fingerprint.FOLDER).glob("[!.]*.json")):
         yield index, fingerprint.is_intact
     for image in sorted((cache_dir / decoded.FOLDER).glob("[!.]*/*/[!.]*")):
@@ -242,7 +249,7 @@ def _remove_whole(folder: Path, beside: Path) -> None:
 
 def _look_at(extraction: StoredExtraction) -> Holding | None:
     """Describe an extraction, None where it was removed meanwhile."""
-    recipe = _read_recipe(extraction.recipe) or {"images": [], "passes": 1}
+    recipe = read_recipe(extraction.recipe) or {"images": [], "passes": 1}
     files = shard_files(extraction.folder)
     try:
         used = extraction.folder.stat().st_mtime
@@ -263,13 +270,22 @@ def _look_at(extraction: StoredExtraction) -> Holding | None:
     )
 
 
-def _read_recipe(path: Path) -> dict[str, Any] | None:
-    """Return the recipe, None where it is not what its folder's name says."""
+def read_recipe(path: Path) -> dict[str, Any] | None:
+    """Return the recipe, None where it is not what its folder's name says, or no recipe."""
     try:
         content = read_regular(path)
-    except OSError:
+        if hashlib.sha256(content).hexdigest() != path.parent.name:
+            return None
+        recipe = json.loads(content)
+    except (OSError, ValueError, RecursionError):
         return None
-    if hashlib.sha256(content).hexdigest() != path.parent.name:
-        return None
-    recipe: dict[str, Any] = json.loads(content)
-    return recipe
+    return recipe if _is_recipe(recipe) else None
+
+
+def _is_recipe(content: Any) -> bool:  # noqa: ANN401 - whatever JSON can hold
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("images"), list)
+        and isinstance(content.get("passes"), int)
+        and content["passes"] > 0
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gad_bench.base.errors import UserError
+from gad_bench.features.interface import Size
 from gad_bench.patches.embedding import Embedding, PatchStream, check_embedding
 from gad_bench.patches.heat_maps import HeatMaps
 from gad_bench.patches.image_score import FittedImageScore
@@ -77,8 +78,8 @@ class FittedPatchDetector:
         images = self.image_score.of(grids) * self.scorer.weights(patches, grids)
         return PatchScores(grids=grids, images=images)
 
-    def heat_maps(self, grids: Grids, input_size: int) -> HeatMaps:
-        """Return scores [images, h, w] as heat maps of a square input of that side."""
+    def heat_maps(self, grids: Grids, input_size: Size) -> HeatMaps:
+        """Return scores [images, h, w] as heat maps of an input of that size."""
         return HeatMaps(grids=grids.astype(np.float32), input_size=input_size, sigma=self.sigma)
 
     def _embedded(self, maps: Maps) -> Patches:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.interface import Features
+from gad_bench.features.interface import Features, Size, height_and_width
 from gad_bench.features.local import Image, LocalSource
 
 Map = NDArray[np.float32]
@@ -25,12 +25,12 @@ class HeatMaps:
 
     Attributes:
         grids: distances [images, grid, grid].
-        input_size: side of the backbone's square input, in pixels.
+        input_size: of the backbone's input.
         sigma: standard deviation of the Gaussian that smooths them, in pixels of that input.
     """
 
     grids: Map
-    input_size: int
+    input_size: Size
     sigma: float
 
     def __len__(self) -> int:
@@ -38,8 +38,9 @@ class HeatMaps:
         return len(self.grids)
 
     def __iter__(self) -> Iterator[Map]:
-        """Yield each image's heat map, smoothed, at the size of the backbone's input [S, S]."""
-        return (self.at_size(row, self.input_size, self.input_size) for row in range(len(self)))
+        """Yield each image's heat map, smoothed, at the size of the backbone's input [H, W]."""
+        height, width = height_and_width(self.input_size)
+        return (self.at_size(row, height, width) for row in range(len(self)))
 
     def maxima(self) -> Map:
         """Return each image's highest smoothed distance [images]."""
@@ -49,11 +50,11 @@ class HeatMaps:
         """Return an image's heat map [height, width].
 
         Enlarged to the backbone's input, smoothed there as PaDiM does, then brought to the given
-        size, all bilinearly: so smoothing is round on the square input and follows the image's
+        size, all bilinearly: so smoothing is round on the input and follows the image's
         shape, and the defects' masks are never resized.
         """
-        side = (self.input_size, self.input_size)
-        heat = cv2.resize(self.grids[row], side, interpolation=cv2.INTER_LINEAR)
+        sides = height_and_width(self.input_size)
+        heat = cv2.resize(self.grids[row], sides[::-1], interpolation=cv2.INTER_LINEAR)
         if self.sigma > 0:
             heat = cv2.GaussianBlur(heat, (0, 0), self.sigma, borderType=cv2.BORDER_REFLECT)
         return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR))

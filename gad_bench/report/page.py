@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from gad_bench.base.files import read_regular, whole_file, write_text
-from gad_bench.report import comparison, text
+from gad_bench.report import comparison, differences, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
@@ -60,6 +60,9 @@ def write_report(report: Report, folder: Path) -> Path:
     if report.comparison:
         texts["comparison.csv"] = comparison.to_csv(report.comparison)
         texts["comparison.md"] = comparison.to_markdown(report.comparison)
+    if report.differences:
+        texts["differences.csv"] = differences.to_csv(report.differences)
+        texts["differences.md"] = differences.to_markdown(report.differences)
     texts[PAGE] = render_page(report, pictures, folder)
     earlier = _listed(folder)
     for name, plot in plots.items():
@@ -103,6 +106,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folde
         sources=sources,
         relatives=relatives,
         links=partial(links, folder=folder),
+        how=differences.HOW,
     )
 
 
@@ -139,7 +143,7 @@ def boxes(table: Table) -> list[tuple[Label, list[Box | None]]]:
     rows_compete = table.layout.rows == ("category",) and len(table.columns) > 1
     best = rows_compete and table.higher_is_better
     return [
-        (label, [_box(table, cell, (low, high), cells if best else ()) for cell in cells])
+        (label, [_box(cell, (low, high), cells if best else ()) for cell in cells])
         for label, cells in text.rows_of(table)
     ]
 
@@ -170,17 +174,16 @@ def references(report: Report) -> tuple[list[dict[str, Any]], list[dict[str, str
     return [known["sources"][key] for key in used], known["relatives"] if on_mvtec else []
 
 
-def _box(table: Table, cell: Cell, ends: tuple[float, float], rivals: Sequence[Cell]) -> Box | None:
+def _box(cell: Cell, ends: tuple[float, float], rivals: Sequence[Cell]) -> Box | None:
     if cell is None:
         return None
     low, high = ends
     shaded = cell.finished and low <= cell.mean <= high and high > low
-    interval = text.interval_text(cell) if table.layout.ranked else ""
     comparable = all(rival is not None and rival.complete for rival in rivals)
     return Box(
         value=text.value_text(cell),
         lacking=text.lacking_text(cell),
-        beside=text.published_text(cell) or interval,
+        beside=text.published_text(cell) or text.interval_text(cell),
         shade=(cell.mean - low) / (high - low) if shaded else 0.0,
         order=cell.mean if cell.finished else -1.0,
         best=bool(rivals) and comparable and cell.mean == max(rival.mean for rival in rivals),

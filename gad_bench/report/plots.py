@@ -12,9 +12,11 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gad_bench.evaluation.paired import ALIKE
+from gad_bench.report.cost import cost_words, draw_cost, has_cost
 from gad_bench.report.draws import DRAW, DRAWN, draw_along_draws, words_of_draws
 from gad_bench.report.frame import ALL
-from gad_bench.report.ranking import LEVEL, Ranking, draw_ranking, rank_settings
+from gad_bench.report.ranking import Ranking, draw_ranking, rank_settings
 from gad_bench.report.style import (
     COLOURS,
     PALE,
@@ -64,7 +66,7 @@ def draw_table(table: Table) -> list[Picture]:
     drawn = table.cells[table.cells["finished"] > 0]
     hollow = "" if drawn["complete"].all() else HOLLOW_WORDS
     if table.layout.ranked:
-        return [Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)]
+        return [_ranked_picture(table, hollow)]
     if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
         return [Picture(f"{name}_rates", draw_rates(table), RATE_WORDS)]
     if table.layout.rows == ("category",):
@@ -81,6 +83,13 @@ def draw_table(table: Table) -> list[Picture]:
     return []
 
 
+def _ranked_picture(table: Table, hollow: str) -> Picture:
+    name = table.layout.name
+    if has_cost(table):
+        return Picture(f"{name}_front", draw_cost(table), cost_words(table))
+    return Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)
+
+
 def _ranking_picture(name: str, ranking: Ranking, table: Table) -> Picture:
     return Picture(f"{name}_ranking", draw_ranking(ranking), ranking_words(ranking, table))
 
@@ -91,15 +100,19 @@ def ranking_words(ranking: Ranking, table: Table) -> str:
     words = f"Mean ranks over {ranking.categories} categories, 1 is best"
     if left_out:
         words += f" ({left_out} left out, whose runs are not all finished)"
-    words += f". {ranking.test}: p = {ranking.p_value:.2g}. "
-    if ranking.p_value >= LEVEL:
-        return words + "No difference between the settings is shown at the level of 5 %."
-    if ranking.critical_difference:
+    words += ". Pairs are compared by Wilcoxon's signed-rank test with Holm's correction, at 5 %. "
+    if ranking.least_possible >= ALIKE:
         return words + (
-            f"A bar joins settings whose ranks differ by less than Nemenyi's critical difference, "
-            f"{ranking.critical_difference:.2f} at the level of 5 %."
+            f"{ranking.categories} categories cannot show a difference between "
+            f"{len(ranking.names)} settings, whatever their values."
         )
-    return words + "The two settings differ at the level of 5 %."
+    if ranking.groups == [(0, len(ranking.names) - 1)]:
+        return words + "No difference between the settings is shown."
+    return (
+        words
+        + "A bar joins settings of which no two are told apart"
+        + ("." if ranking.groups else "; here all are.")
+    )
 
 
 def _ranking(table: Table) -> Ranking | None:

@@ -32,7 +32,7 @@ from gad_bench.report.published import published
 
 SETTINGS = "settings"  # the axis of all keys by which runs differ
 DEFAULTS = Measure("auroc", "", ALL)
-INTERVAL = ("auroc_ci_low", "auroc_ci_high")  # 95 %, of the blocks combined
+ENDS = {"low": "_ci_low", "high": "_ci_high"}  # of a metric's 95 % interval
 
 Label = tuple[str, ...]
 Cell = Any  # a row of `Table.cells`, None where rows and columns don't meet
@@ -284,13 +284,14 @@ def _entries(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_intervals(entries: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Add the ends of the interval of each run's AUROC, in percent."""
-    ends = frame[frame["metric"].isin(INTERVAL)].pivot(
-        index="run", columns="metric", values="value"
-    )
-    ends = 100 * ends.reindex(columns=list(INTERVAL)).set_axis(["low", "high"], axis=1)
-    combined = (entries["metric"] == "auroc") & (entries["block"] == ALL)
-    return entries.join(ends.reindex(entries["run"].where(combined, -1)).reset_index(drop=True))
+    """Add the ends of each number's interval, NaN where its run has none."""
+    for end, suffix in ENDS.items():
+        own = frame.loc[frame["metric"].str.endswith(suffix), ["run", *MEASURE, "value"]]
+        metric = own["metric"].str.removesuffix(suffix)
+        values = own["value"] * metric.map(factor).astype(float)
+        own = own.drop(columns="value").assign(**{"metric": metric, end: values})
+        entries = entries.merge(own, on=["run", *MEASURE], how="left")
+    return entries
 
 
 def _wants(layout: Layout, key: str, value: str) -> bool:

@@ -17,6 +17,13 @@ NAMES = {
     "aupr": "average precision in %",
     "fpr": "false positive rate in %",
     "tpr": "true positive rate in %",
+    "cost_latency_ms": "latency in ms",
+    "cost_latency_p95_ms": "latency in ms, 95th percentile",
+    "cost_images_per_second": "images/s in batches",
+    "cost_seconds_fit": "time to fit in s",
+    "cost_memory_mb": "process memory in MB",
+    "cost_device_memory_mb": "GPU memory in MB",
+    "cost_size_mb": "saved size in MB",
 }
 INTERVAL = "of one category the 95 % bootstrap interval over the test images"
 MEAN = "all categories"  # the last row of a table of categories
@@ -29,7 +36,7 @@ LATEX = str.maketrans(
 )
 CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
-    *("published", "published_sem", "difference", "published_in"),
+    *("published", "published_sem", "difference", "published_in", "low", "high"),
 )
 
 
@@ -69,7 +76,9 @@ def head_of(table: Table) -> list[str]:
 
 def number_text(value: float, metric: str) -> str:
     """Return a number as it is printed: percent with one decimal, others with three digits."""
-    return f"{value:.1f}" if factor(metric) != 1 else f"{value:.3g}"
+    if factor(metric) != 1:
+        return f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def value_text(cell: Cell) -> str:
@@ -114,12 +123,11 @@ def difference_text(cell: Cell) -> str:
     return f"{cell.difference:+z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
-def cell_text(cell: Cell, *, interval: bool = False) -> str:
-    """Return all that a cell says, in one line; on demand with its interval."""
+def cell_text(cell: Cell) -> str:
+    """Return all that a cell says, in one line."""
     if cell is None:
         return ""
-    lacking, beside = lacking_text(cell), published_text(cell)
-    ends = interval_text(cell) if interval else ""
+    lacking, beside, ends = lacking_text(cell), published_text(cell), interval_text(cell)
     text = value_text(cell) + "".join(f" ({part})" for part in (ends, lacking) if part)
     return f"{text} [{beside}]" if beside else text
 
@@ -148,7 +156,7 @@ def caption(table: Table, beside: str = "in brackets") -> str:
         count = f"{categories} categories" if categories > 1 else "1 category"
         how = f"mean ± SEM over {count}, {repeated} averaged first"
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
-    if table.layout.ranked:
+    if any(map(interval_text, table.cells.itertuples(index=False))):
         note = f"; {INTERVAL}{note}"
     return f"{metric_text(table)}: {how}{note}. {table.count_text}."
 
@@ -207,8 +215,7 @@ def to_csv(table: Table) -> str:
         for row, column in zip(cells["row"], cells["column"], strict=True)
     ]
     lines = pd.DataFrame(labels, columns=list(table.layout.axes), index=cells.index)
-    columns = [*CSV_COLUMNS, *(("low", "high") if table.layout.ranked else ())]
-    return pd.concat([lines, cells[columns]], axis=1).to_csv(index=False)
+    return pd.concat([lines, cells[list(CSV_COLUMNS)]], axis=1).to_csv(index=False)
 
 
 def all_cells(table: Table) -> list[pd.DataFrame]:
@@ -233,10 +240,7 @@ def label_parts(table: Table, label: Label) -> list[str]:
 
 def _texts(table: Table, label: Label, cells: Sequence[Cell]) -> list[str]:
     """Return what stands in a row."""
-    return [
-        *label_parts(table, label),
-        *(cell_text(cell, interval=table.layout.ranked) for cell in cells),
-    ]
+    return [*label_parts(table, label), *map(cell_text, cells)]
 
 
 def _alignment(table: Table) -> list[str]:

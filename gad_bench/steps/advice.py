@@ -39,7 +39,8 @@ def advise_on_auroc(highest: float) -> None:
 def advise_on_input(backbone: Backbone, catalog: pd.DataFrame) -> None:
     """Suggest a clearly larger input where the smallest defect covers few of the input's pixels.
 
-    No larger one than the images themselves, and none where the backbone has no such setting.
+    No larger one than the images themselves, and none where the backbone has no such setting, or
+    takes a rectangle.
 
     Args:
         backbone: the run's.
@@ -49,7 +50,9 @@ def advise_on_input(backbone: Backbone, catalog: pd.DataFrame) -> None:
         UserError: an image or a mask cannot be read.
     """
     side = backbone.image_size()
-    narrowest = narrowest_defect(catalog, MASKS) if hasattr(backbone, "input_size") else None
+    if not (isinstance(side, int) and hasattr(backbone, "input_size")):
+        return
+    narrowest = narrowest_defect(catalog, MASKS)
     if narrowest is None:
         return
     wanted = math.ceil(side * NARROW / narrowest.at(side) / MULTIPLE) * MULTIPLE

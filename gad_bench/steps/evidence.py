@@ -17,8 +17,8 @@ from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Rows, Split
-from gad_bench.evaluation import Scores
-from gad_bench.features.interface import Backbone
+from gad_bench.evaluation import Definitions, Scores
+from gad_bench.features.interface import Backbone, Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import Recipe, StoredFeatures
@@ -26,11 +26,17 @@ from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.steps.attribution import Attributed, PixelExplanation, most_similar
 from gad_bench.steps.lessons import KeptNetworks, Lessons, read_lessons
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, parted_scores, score
-from gad_bench.steps.training import Training, obtain_training
+from gad_bench.steps.training import (
+    Training,
+    TrainingMaps,
+    obtain_training,
+    obtain_training_maps,
+)
 from gad_bench.trained import ImageDetector
 from gad_bench.trained.schedule import Curves, Trained, is_finished
 
@@ -39,10 +45,14 @@ Model = FittedModel | FittedPatchDetector
 
 
 class Outcome(NamedTuple):
-    """A fold's scores, the heat maps that its detector gave with them, and how it was trained."""
+    """A fold's scores, the heat maps that its detector gave with them, and how it was trained.
+
+    The heat maps are of the test rows, and those of the validation rows.
+    """
 
     scores: Scores
     heat: HeatMaps | None = None
+    held_out_heat: HeatMaps | None = None
     curves: Curves | None = None
 
 
@@ -86,6 +96,9 @@ class Evidence(Protocol):
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
 
+    def attribute(self, model: Any, split: Split) -> Attributed | None:  # noqa: ANN401 - as above
+        """Attribute the test images' scores to pixels; None where that is not asked for."""
+
     def draw(self, output: Path, model: Any, rows: Rows, scores: Scores, name: str) -> None:  # noqa: ANN401
         """Draw what only this kind of evidence shows of test images.
 
@@ -112,7 +125,7 @@ def obtain_evidence(
         UserError: an image or the store cannot be used, a feature is not finite, or a supervised
             detector would be fitted on what it is tested on.
     """
-    detector = parts.detector
+    detector, limits = parts.detector, parts.dataset.facts(config.category)
     if parts.supervised:
         require_apart(splits, images)
     if isinstance(detector, ImageDetector):
@@ -125,17 +138,17 @@ def obtain_evidence(
             lessons=lessons,
             stored=KeptNetworks(folders[-1], Recipe({}, images.digests).images_digest),
             cache_hit=all(is_finished(folder) for folder in folders),
+            seed=config.seed,
             smallest_defect=(
-                defect_share(parts.dataset.facts(config.category), catalog)
-                if detector.needs_smallest_defect
-                else None
+                defect_share(limits, catalog) if detector.needs_smallest_defect else None
             ),
         )
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
-        return MapEvidence(catalog, maps, detector, parts.backbone.image_size())
+        shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
+        size = parts.backbone.image_size()
+        return MapEvidence(catalog, maps, shown, detector, size, config.seed, parts.metrics)
     features = source.features(images)
-    limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
 
@@ -201,11 +214,29 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def attribute(self, model: FittedModel, split: Split) -> Attributed | None:
+        """Attribute by the explanation, if it is one of pixels; see `PixelExplanation`."""
+        explanation, backbone = self.parts.explanation, self.parts.backbone
+        if not isinstance(explanation, PixelExplanation) or not len(split.test):
+            return None
+        from gad_bench.steps.graph import DetectorGraph
+
+        graph = DetectorGraph(model, backbone)
+        reader = self.source.reader(self.images)
+        similar = most_similar(self.stored.blocks, split)
+        pairs = [
+            (reader(row), reader(start)) for row, start in zip(split.test, similar, strict=True)
+        ]
+        found = explanation.attribute(graph, pairs, self.config.device)
+        return explanation.measure(found, backbone.image_size(), self.catalog.iloc[split.test])
+
     def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
-        """Explain the scores, if that is asked for."""
+        """Explain the scores by blocks and components, if that is asked for."""
+        explanation = self.parts.explanation
+        if isinstance(explanation, PixelExplanation):
+            return
         tested, blocks = self.catalog.iloc[rows], self.stored.blocks
-        explain = self.parts.explanation.draw
-        explain(output, tested, blocks, rows, scores, model.blocks, name=name)
+        explanation.draw(output, tested, blocks, rows, scores, model.blocks, name=name)
 
 
 @dataclass(frozen=True)
@@ -214,18 +245,21 @@ class MapEvidence:
 
     catalog: pd.DataFrame
     stored: ObtainedMaps
+    training: TrainingMaps
     detector: PatchDetector
-    image_size: int
+    image_size: Size
+    seed: int  # of the bootstrap
+    definitions: Definitions
 
     @property
     def cache_hit(self) -> bool:
         """Whether nothing had to be extracted."""
-        return self.stored.cache_hit
+        return all(maps.cache_hit for maps in self._obtained)
 
     @property
     def seconds_extract(self) -> float:
         """What the extraction took."""
-        return self.stored.seconds_extract
+        return sum(maps.seconds_extract for maps in self._obtained)
 
     @one_thread()
     def fit(self, split: Split) -> FittedPatchDetector:
@@ -234,22 +268,35 @@ class MapEvidence:
         Raises:
             UserError: the maps admit no fit, or it takes too much memory.
         """
-        return self.detector.fit(self.stored.rows(split.train))
+        return self.detector.fit(self.training.rows(split))
 
     def score(self, model: FittedPatchDetector, split: Split) -> Outcome:
         """Score the test and validation rows."""
         rows = np.concatenate([split.test, split.validation])
         found = score_maps(model, self.stored.rows(rows))
-        heat = model.heat_maps(found.grids[: len(split.test)], self.image_size)
-        return Outcome(parted_scores(self.catalog, split, found.images), heat)
+        grids = np.split(found.grids, [len(split.test)])
+        heat, held_out = (model.heat_maps(own, self.image_size) for own in grids)
+        return Outcome(parted_scores(self.catalog, split, found.images), heat, held_out)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat)
+        held_out = [
+            outcome.held_out_heat for outcome in outcomes if outcome.held_out_heat is not None
+        ]
+        return measure_folds(self.catalog, splits, heat, self.seed, self.definitions, held_out)
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the scores come with heat maps."""
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
+
+    @property
+    def _obtained(self) -> list[ObtainedMaps]:
+        """The images' maps, and those of augmented ones where they are others."""
+        fitted = self.training.maps
+        return [self.stored] if fitted is self.stored else [self.stored, fitted]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +310,7 @@ class ImageEvidence:
     stored: KeptNetworks
     cache_hit: bool
     smallest_defect: float | None
+    seed: int  # of the bootstrap
 
     @property
     def seconds_extract(self) -> float:
@@ -288,12 +336,15 @@ class ImageEvidence:
             return Outcome(scores, curves=model.curves)
         maps = judged.maps[: len(split.test)]
         heat = HeatMaps(grids=maps, input_size=maps.shape[1], sigma=0.0)
-        return Outcome(scores, heat, model.curves)
+        return Outcome(scores, heat, curves=model.curves)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Measure the folds' error maps, as they are."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat) if heat else None
+        return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the network has no graph."""
 
     def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
         """Draw some images beside what the network gives back of them, if it does."""

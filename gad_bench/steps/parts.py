@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.process import quick_imports
+from gad_bench.base.process import quick_imports, thread_count
 from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.images import image_shape
 from gad_bench.data.split import (
     Fold,
     LabelledFold,
@@ -25,6 +27,7 @@ from gad_bench.evaluation import Definitions, Threshold
 from gad_bench.evaluation.conformal import allowed
 from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.features.blocks import Blocks
+from gad_bench.features.inputs import Input
 from gad_bench.features.interface import Backbone, Encoder, Extraction, Runtime
 from gad_bench.features.maps import MapStorage
 from gad_bench.features.shards import ABOUT
@@ -34,6 +37,7 @@ from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 from gad_bench.trained import ImageDetector
 
@@ -46,6 +50,7 @@ class Parts:
 
     dataset: Dataset
     backbone: Backbone
+    input: Input
     blocks: Blocks
     runtime: Runtime
     extraction: Extraction
@@ -55,7 +60,7 @@ class Parts:
     detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
-    explanation: Explanation
+    explanation: Explanation | PixelExplanation
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
@@ -90,6 +95,17 @@ class Parts:
         shares = config.contamination, config.seed, config.largest_contamination
         return split_catalog(catalog, self.fold, *shares, config.shots)
 
+    def for_images(self, catalog: pd.DataFrame) -> Parts:
+        """Return the same, with the backbone that sees a category's images as `input` says.
+
+        Raises:
+            UserError: that backbone, or those images, cannot be seen so, or one cannot be read.
+        """
+        paths = catalog.loc[catalog["split"] == "train", "path"] if self.input.needs_shapes else ()
+        with ThreadPoolExecutor(thread_count()) as threads:
+            shapes = list(threads.map(image_shape, paths))
+        return replace(self, backbone=self.input.of(self.backbone, shapes))
+
     def cross_fits(self, catalog: pd.DataFrame, splits: Sequence[Split]) -> list[Split]:
         """Return the splits that hold fitted images out in turn, where calibration takes them.
 
@@ -117,6 +133,9 @@ class Parts:
         if isinstance(self.detector, ImageDetector):
             self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if isinstance(self.explanation, PixelExplanation):
+            precision = self.runtime.facts("cpu")["precision"]
+            self.explanation.require(self.detector, self.combination, precision)
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
@@ -158,7 +177,6 @@ class Parts:
         self.map_blocks(detector)
         self._require_none(
             "on patches",
-            augmentation="changed copies of vectors are stored, not of maps",
             localisation="it gives heat maps itself",
             explanation="its scores come from no single block",
             embedding="it has maps of images, not vectors",
@@ -229,4 +247,5 @@ def stored_source(
         about={name: about[name] for name in ABOUT if name in about},
         extraction=extraction,
         keep_images=config.keep_images,
+        cache_remote=config.get("cache_remote"),
     )

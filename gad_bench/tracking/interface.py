@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gad_bench.base.errors import UserError
+from gad_bench.base.remote import PASSWORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 KEY = "key"  # the tag that holds the key of a run's results
 DIGESTS, FILES = "digests", "files"  # tags: of a run's results, and the kinds of files that it left
-PASSWORD = re.compile(
-    r"(://[^/\s:]*:)[^/\s]+(?=@)|([?&](?:password|passwd|pwd)=)[^&\s]*", re.IGNORECASE
-)
 
 Curves = Mapping[str, Sequence[float]]
 """Metrics that have a value an epoch, by name."""

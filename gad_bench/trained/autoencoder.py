@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gad_bench.base.errors import UserError, require_choice
-from gad_bench.features.interface import Backbone, Pixels
+from gad_bench.features.interface import Backbone, Pixels, square_side
 from gad_bench.features.timm_backbone import TimmBackbone
 from gad_bench.trained.detector import ImageDetector, Judgement, Reconstructed
 from gad_bench.trained.schedule import Trained
@@ -72,10 +72,10 @@ class Autoencoder(ImageDetector):
                 f"detector=autoencoder mirrors ResNet-18 or -34, not {resnet.name}: "
                 "use backbone=resnet-18 or backbone=resnet-34"
             )
-        if resnet.image_size() % STRIDE:
+        side = square_side(resnet, "detector=autoencoder")
+        if side % STRIDE:
             raise UserError(
-                f"backbone.input_size={resnet.image_size()}: detector=autoencoder needs "
-                f"a multiple of {STRIDE}"
+                f"backbone.input_size={side}: detector=autoencoder needs a multiple of {STRIDE}"
             )
         return resnet
 

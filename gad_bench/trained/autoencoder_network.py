@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gad_bench.features.interface import Pixels
+from gad_bench.features.interface import Pixels, square_side
 from gad_bench.features.timm_backbone import TimmBackbone
 from gad_bench.trained.detector import Reconstructed
 from gad_bench.trained.trainee import Trainee, batches, unit_range
@@ -84,7 +84,7 @@ class AutoencoderNetwork(Trainee):
         super().__init__(backbone.standardisation())
         resnet: Any = backbone.build_network()
         depths = [len(getattr(resnet, stage)) for stage in STAGES]
-        side = backbone.image_size() // STRIDE
+        side = square_side(backbone, "detector=autoencoder") // STRIDE
         resnet.reset_classifier(0)
         self.encoder = resnet
         self.squared = squared

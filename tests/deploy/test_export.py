@@ -14,7 +14,7 @@ from saved import Saved
 from gad_bench import Detector
 from gad_bench.base.errors import UserError
 from gad_bench.deploy.exporting import run_graph, write_onnx, write_openvino
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 from gad_bench.gaussian import Samples, combination
 from gad_bench.gaussian.baselines import NearestNeighbours
 from gad_bench.gaussian.covariance import Diagonal, Empirical, LedoitWolf
@@ -56,7 +56,7 @@ COMBINATIONS = [
 def pixels(saved: Saved) -> NDArray[np.uint8]:
     """Three test images as the graph takes them."""
     size = Detector.load(saved.folder).scorer.backbone.image_size()
-    return np.stack([read_square(path, size) for path in saved.paths[:3]])
+    return np.stack([read_input(path, size) for path in saved.paths[:3]])
 
 
 def refitted(saved: Saved, detector: Any, combined: Any, samples: int = 60) -> Detector:

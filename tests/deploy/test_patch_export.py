@@ -16,7 +16,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.config import build, compose_config
 from gad_bench.deploy import exporting
 from gad_bench.deploy.exporting import run_graph, write_onnx, write_openvino
-from gad_bench.features.extraction import extract, read_square
+from gad_bench.features.extraction import extract, read_input
 from gad_bench.features.interface import Backbone
 from gad_bench.features.maps import maps_work
 from gad_bench.features.timm_backbone import TimmBackbone
@@ -88,7 +88,7 @@ def real(saved: Saved, assets: Path) -> Images:
 
 def shown(loaded: Detector, backbone: Backbone, train: list[str], tested: list[str]) -> Images:
     size = backbone.image_size()
-    parts = (np.stack([read_square(path, size) for path in paths]) for paths in (train, tested))
+    parts = (np.stack([read_input(path, size) for path in paths]) for paths in (train, tested))
     return Images(replace(loaded, scorer=replace(loaded.scorer, backbone=backbone)), *parts)
 
 

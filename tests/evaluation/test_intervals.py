@@ -2,9 +2,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
+from sklearn.metrics import average_precision_score
 
-from gad_bench.evaluation.metrics import clopper_pearson
+from gad_bench.evaluation import intervals
+from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.intervals import (
+    interval,
+    resampled_areas,
+    resampled_false_positive_rates,
+    resamples,
+)
+from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
+
+Case = tuple[NDArray[np.int64], NDArray[np.float64]]
+
+
+def bootstrap_auroc(
+    labels: object, scores: object, *, seed: int, resamples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    areas = resampled_areas(labels, scores, seed=seed, count=resamples)
+    return interval(areas["auroc"], level)
 
 
 @pytest.mark.parametrize("count", [1, 7, 285])
@@ -28,3 +47,79 @@ def test_it_covers_the_true_rate_at_least_as_often_as_it_says() -> None:
     low, high = clopper_pearson(found / count, count)
     covering = (low <= true) & (true <= high)
     assert stats.binom.pmf(found, count, true)[covering].sum() >= 0.95
+
+
+def drawn(generator: np.random.Generator, shift: float, count: int = 30) -> Case:
+    scores = generator.normal(size=2 * count)
+    scores[count:] += shift
+    return np.repeat([0, 1], count), scores
+
+
+def test_the_interval_is_that_of_resampling_each_kind() -> None:
+    labels, scores = drawn(np.random.default_rng(0), shift=1.0)
+    generator = np.random.default_rng(1)
+    areas = []
+    for _ in range(2000):
+        good = generator.choice(scores[labels == 0], size=30)
+        anomalous = generator.choice(scores[labels == 1], size=30)
+        areas.append(auroc(labels, np.concatenate([good, anomalous])))
+    expected = np.quantile(areas, [0.025, 0.975])
+    np.testing.assert_allclose(bootstrap_auroc(labels, scores, seed=0), expected, atol=0.01)
+
+
+def test_the_interval_depends_on_the_seed_alone() -> None:
+    case = drawn(np.random.default_rng(0), shift=1.0)
+    assert bootstrap_auroc(*case, seed=3) == bootstrap_auroc(*case, seed=3)
+    assert bootstrap_auroc(*case, seed=3) != bootstrap_auroc(*case, seed=4)
+
+
+def test_the_interval_covers_the_true_auroc_about_as_often_as_it_says() -> None:
+    shift = 1.0
+    true = 0.7602499389065233  # Phi(shift / sqrt 2)
+    generator = np.random.default_rng(0)
+    covered = 0
+    for seed in range(300):
+        low, high = bootstrap_auroc(*drawn(generator, shift), seed=seed, resamples=400)
+        covered += low <= true <= high
+    assert 0.90 <= covered / 300 <= 0.98
+
+
+@pytest.mark.parametrize(
+    "case", [([0, 1], [1.0, 1.0]), ([0, 1, 0], [2, 1, 3]), ([1, 0, 1], [2, 1, 1])]
+)
+def test_the_interval_lies_within_0_and_1_and_is_no_wider_for_a_lower_level(case: Case) -> None:
+    low, high = bootstrap_auroc(*case, seed=0, resamples=200)
+    inner_low, inner_high = bootstrap_auroc(*case, seed=0, resamples=200, level=0.5)
+    assert 0 <= low <= inner_low <= inner_high <= high <= 1
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 7000])
+def test_the_interval_does_not_depend_on_how_many_resamples_are_drawn_at_once(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = drawn(np.random.default_rng(0), 1.0)
+    expected = bootstrap_auroc(*case, seed=3)
+    monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", at_once)
+    assert bootstrap_auroc(*case, seed=3) == expected
+
+
+def test_scores_that_separate_perfectly_or_not_at_all_have_an_interval_of_no_width() -> None:
+    assert bootstrap_auroc([0, 0, 1, 1], [1, 2, 3, 4], seed=0) == (1.0, 1.0)
+    assert bootstrap_auroc([0, 0, 1], [5, 5, 5], seed=0) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("area", ["steps", "trapezoid"])
+def test_each_resamples_areas_are_those_of_its_images(area: str) -> None:
+    generator = np.random.default_rng(0)
+    labels, scores = generator.permutation([0] * 7 + [1] * 5), generator.integers(0, 6, 12)
+    found = resampled_areas(labels, scores, seed=5, area=area, count=200)
+    drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)))
+    rates = resampled_false_positive_rates(labels, scores, [0.8, 1.0], seed=5, count=200)
+    for number, weights in enumerate(drawn_weights.astype(int)):
+        own = np.repeat(labels, weights), np.repeat(scores, weights)
+        assert (own[0].sum(), len(own[0])) == (5, 12)
+        assert found["auroc"][number] == pytest.approx(auroc(*own), abs=1e-12)
+        expected = [false_positive_rate(*own, share) for share in (0.8, 1.0)]
+        assert rates[number].tolist() == pytest.approx(expected, abs=1e-12)
+        assert found["aupr"][number] == pytest.approx(average_precision(*own, area), abs=1e-12)
+    assert average_precision_score(*own) == pytest.approx(average_precision(*own), abs=1e-12)

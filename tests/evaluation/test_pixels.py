@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from blobs import Images, some_images
 from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from gad_bench.evaluation import pixels
-from gad_bench.evaluation.pixels import Map, Mask, pixel_metrics
-
-Images = list[tuple[Map, Mask]]
+from gad_bench.evaluation.pixels import pixel_metrics
 
 
 def plain_aupro(images: Images, limit: float) -> float:
@@ -43,20 +42,6 @@ def flat(images: Images) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         np.concatenate([mask.ravel() for _, mask in images]),
         np.concatenate([heat.ravel() for heat, _ in images]),
     )
-
-
-def some_images(seed: int, *, levels: int | None = None, gain: float = 1.0) -> Images:
-    """Blobs as defects, maps that see them through noise; few levels make many ties."""
-    generator = np.random.default_rng(seed)
-    images = []
-    for index in range(6):
-        blurred = ndimage.gaussian_filter(generator.standard_normal((24, 31)), 2)
-        mask = blurred > np.quantile(blurred, 0.9) if index % 2 else np.zeros((24, 31), bool)
-        heat = gain * mask + generator.random((24, 31))
-        if levels:
-            heat = np.floor(heat * levels) / levels
-        images.append((heat.astype(np.float32), mask))
-    return images
 
 
 HARD = {

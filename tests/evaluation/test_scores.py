@@ -4,29 +4,33 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation import Definitions, HeldOut, Scores, evaluate, held_out_as_tested
 
+ENDS = ("", "_ci_low", "_ci_high")
+
 
 def test_every_metric_has_its_name(scores: Scores) -> None:
     rates = {f"{rate}_sigma_{sigma}_block_2" for rate in ("fpr", "tpr") for sigma in range(1, 9)}
-    assert set(evaluate(scores, seed=0)) == rates | {
-        "auroc",
-        "auroc_ci_low",
-        "auroc_ci_high",
-        "aupr",
-        "fpr_at_tpr_95",
-        "fpr_at_tpr_99",
-        "fpr_at_tpr_100",
-        "auroc_block_2",
-        "aupr_block_2",
-        "auroc_block_5",
-        "aupr_block_5",
-        "auroc_defect_crack",
-        "auroc_defect_dent",
-    }
+    plain = ("auroc", "aupr", "auroc_defect_crack", "auroc_defect_dent")
+    plain += tuple(f"fpr_at_tpr_{percent}" for percent in (95, 99, 100))
+    areas = {f"{name}{end}" for name in plain for end in ENDS}
+    areas |= {f"{a}{end}_block_{b}" for a in ("auroc", "aupr") for end in ENDS for b in (2, 5)}
+    found = {"image_f1", "image_f1_threshold", "tpr_at_fpr_1", "tpr_at_fpr_5"}
+    assert set(evaluate(scores, seed=0)) == rates | areas | found
+
+
+def test_the_rates_and_the_best_f1_are_those_of_their_definitions(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    at_each = [f1_score(scores.labels, scores.combined >= score) for score in scores.combined]
+    assert metrics["image_f1"] == pytest.approx(max(at_each))
+    highest = scores.combined[np.flatnonzero(np.isclose(at_each, max(at_each)))].max()
+    assert metrics["image_f1_threshold"] == highest
+    good = scores.combined[scores.labels == 0]
+    beyond = (scores.combined[scores.labels == 1] > good.max()).mean()
+    assert metrics["tpr_at_fpr_1"] == metrics["tpr_at_fpr_5"] == beyond  # of 10 good ones none
 
 
 def test_values_are_those_of_scikit_learn(scores: Scores) -> None:
@@ -49,7 +53,7 @@ def test_a_defect_is_measured_against_all_good_images(scores: Scores) -> None:
 def test_defects_of_any_name_are_all_reported(scores: Scores) -> None:
     names = ["a+b"] * 5 + ["a_b"] * 2 + ["划痕"] * 2 + ["n/a b"]
     metrics = evaluate(replace(scores, defects=["good"] * 10 + names), seed=0)
-    found = {key for key in metrics if key.startswith("auroc_defect_")}
+    found = {key for key in metrics if key.startswith("auroc_defect_") and "_ci_" not in key}
     assert found == {f"auroc_defect_{name}" for name in ("a_b", "a_b_", "划痕", "n/a b")}
 
 

@@ -17,7 +17,7 @@ from gad_bench.config import build, compose_config
 from gad_bench.data.fingerprint import file_digest
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.decoded import FOLDER, DecodedImages, is_intact
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Encoder
 from gad_bench.features.runtime import TorchRuntime
@@ -59,14 +59,14 @@ def test_an_image_is_decoded_once_and_is_the_same_afterwards(
     image: str, digest: str, images: DecodedImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = images.read(image, SIZE, digest)
-    np.testing.assert_array_equal(first, read_square(image, SIZE))
+    np.testing.assert_array_equal(first, read_input(image, SIZE))
     forbid_decoding(monkeypatch)
     np.testing.assert_array_equal(images.read(image, SIZE, digest), first)
 
 
 def test_sizes_are_kept_apart(image: str, digest: str, images: DecodedImages) -> None:
     images.read(image, SIZE, digest)
-    np.testing.assert_array_equal(images.read(image, 32, digest), read_square(image, 32))
+    np.testing.assert_array_equal(images.read(image, 32, digest), read_input(image, 32))
 
 
 @pytest.mark.parametrize("place", [0, 31, 32, -1])
@@ -78,7 +78,7 @@ def test_a_flipped_bit_is_told_and_the_image_decoded_again(
     content[place] ^= 1
     kept_file(images, digest).write_bytes(content)
     assert not is_intact(kept_file(images, digest))
-    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
     assert f"{kept_file(images, digest)} is damaged" in caplog.text
     assert is_intact(kept_file(images, digest))
 
@@ -92,7 +92,7 @@ def test_an_image_in_anothers_place_is_told_and_decoded_again(
     images.read(other, SIZE, file_digest(other))
     shutil.copyfile(kept_file(images, file_digest(other)), kept_file(images, digest))
     assert not is_intact(kept_file(images, digest))
-    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
     assert f"{kept_file(images, digest)} is damaged" in caplog.text
     assert is_intact(kept_file(images, digest))
 
@@ -116,7 +116,7 @@ def test_a_torn_file_is_decoded_again(
 ) -> None:
     images.read(image, SIZE, digest)
     os.truncate(kept_file(images, digest), length)
-    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
     assert is_intact(kept_file(images, digest))
 
 
@@ -126,7 +126,7 @@ def test_a_pipe_in_its_place_is_not_waited_for(
     images.read(image, SIZE, digest)
     kept_file(images, digest).unlink()
     os.mkfifo(kept_file(images, digest))
-    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+    np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
     assert is_intact(kept_file(images, digest))
 
 
@@ -136,7 +136,7 @@ def test_without_a_place_to_keep_them_images_are_decoded_with_one_word(
     images.cache_dir.mkdir()
     (images.cache_dir / FOLDER).write_text("in the way")
     for _ in range(2):
-        np.testing.assert_array_equal(images.read(image, SIZE, digest), read_square(image, SIZE))
+        np.testing.assert_array_equal(images.read(image, SIZE, digest), read_input(image, SIZE))
     assert len(caplog.messages) == 1
     assert "cannot be written" in caplog.messages[0]
 

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.features.extraction import extract, read_square
+from gad_bench.features.extraction import extract, read_input
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Encoder, Work
 from gad_bench.features.runtime import OpenVinoRuntime, TorchRuntime
@@ -25,7 +25,7 @@ def start(
     paths: Sequence[str], batch_size: int = 4, runtime: TorchRuntime | OpenVinoRuntime | None = None
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
     return extract(
-        [partial(read_square, path, BANK.image_size()) for path in paths],
+        [partial(read_input, path, BANK.image_size()) for path in paths],
         Work(
             encoder=Encoder(
                 backbone=BANK,

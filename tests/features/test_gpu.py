@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from gad_bench.features.extraction import extract, read_square
+from gad_bench.features.extraction import extract, read_input
 from gad_bench.features.interface import Encoder, Work
 from gad_bench.features.runtime import TorchRuntime
 from gad_bench.features.timm_backbone import TimmBackbone
@@ -78,7 +78,7 @@ def test_images_go_from_files_to_features(tmp_path: Path, pixels: NDArray[np.uin
         encoder=Encoder(backbone=BACKBONE, runtime=TorchRuntime(), device="cuda", batch_size=2),
         deepest=1,
     )
-    batches = extract([partial(read_square, path, SIDE) for path in paths], work)
+    batches = extract([partial(read_input, path, SIDE) for path in paths], work)
     joined = [np.concatenate(blocks) for blocks in zip(*batches, strict=True)]
     assert relative_difference(joined, run_on("cpu", pixels, TorchRuntime())) < 1e-4
 

@@ -59,7 +59,7 @@ def assert_features(found: dict[int, NDArray[np.float32]], images: list[NDArray[
 
 
 def squares(paths: list[str]) -> list[NDArray[np.uint8]]:
-    return [extraction.read_square(path, 64) for path in paths]
+    return [extraction.read_input(path, 64) for path in paths]
 
 
 class TestPlain:

@@ -44,6 +44,7 @@ BASES = {
 CHANGES: dict[str, Any] = {
     "category": "cable",
     "backbone.input_size": 128,
+    "backbone.input_width": 128,
     "backbone.orientations": 4,
     "backbone.wavelength": 5.0,
     "backbone.mean": [0.5, 0.5, 0.5],
@@ -78,6 +79,7 @@ SAME: dict[str, Any] = {
     "batch_size": 3,
     "device": resolve_device("auto"),
     "cache_dir": "{elsewhere}",
+    "cache_remote": "file://{remote}",
     "keep_images": True,
     "figures": False,
     "resume": True,
@@ -85,6 +87,7 @@ SAME: dict[str, Any] = {
     "backbone.weights": "{same_weights}",
     "backbone.seed": 1,
     "backbone.padding": "nominal",  # a ResNet's is the same
+    "backbone.best": [1],
     "computation.padding": "nominal",
     "computation.precision": "float32",
     "computation.cutoff": 1e-7,
@@ -97,6 +100,8 @@ SAME: dict[str, Any] = {
     "covariance.cutoff": 1e-7,
     "metrics.average_precision": "trapezoid",
     "metrics.sigma": "share",
+    "metrics.aupro_limits": [0.1],
+    "metrics.deviations": 2.0,
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
     "dataset.masks": "other",
@@ -142,12 +147,13 @@ NEUTRAL_CHOICES = [
     "tracking=none",
 ]
 SPEAKING_GROUPS = [
-    *("augmentation", "backbone", "blocks", "computation", "dataset", "maps", "runtime")
+    *("augmentation", "backbone", "blocks", "computation", "dataset", "input", "maps", "runtime")
 ]
 NEVER_LISTED = (
     "*_target_",  # classes
     "detector.*",  # interpolated from other groups
     *("dataset.good", "dataset.validation", "dataset.test"),  # which images there are
+    *("backbone.final_norm", "backbone.pooling"),  # of transformers, in test_transformers
 )
 FIXED = {  # what a base cannot be without
     "random network": {"backbone.pretrained", "backbone.weights"},
@@ -181,6 +187,7 @@ class Workshop:
             "same_weights": shutil.copy(folder / "weights.pth", folder / "copy.pth"),
             "other_weights": write_weights(folder / "other.pth", 1),
             "elsewhere": folder / "elsewhere",
+            "remote": folder / "remote",
             "same_images": folder / "same images",
             "alias": "resnet18.a1_in1k",
         }

@@ -103,8 +103,10 @@ def flip(pixels: Tensor) -> Tensor:
 
 
 def quarter_turn(pixels: Tensor, draw: Draw) -> Tensor:
-    """Rotate by 0, 90, 180 or 270 degrees."""
-    return torch.rot90(pixels, int(draw.integers(4)), (2, 3))
+    """Rotate by 0, 90, 180 or 270 degrees; a rectangle, which keeps its shape, by 0 or 180."""
+    height, width = pixels.shape[2:]
+    turns = draw.integers(4) if height == width else 2 * draw.integers(2)
+    return torch.rot90(pixels, int(turns), (2, 3))
 
 
 def shift_scale_rotate(pixels: Tensor, draw: Draw, category: CategoryFacts) -> Tensor:

@@ -1,0 +1,153 @@
+"""Bootstrap intervals of the figures by pixel, over images: a whole image is drawn or not.
+
+A pixel's neighbours are no further evidence, so that pixels are not drawn by themselves. Each image
+is first counted out over some bins of the defective pixels' values; a resample then only adds up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples, with_intervals
+from gad_bench.evaluation.metrics import Vector
+from gad_bench.evaluation.pixels import (
+    FALSE_POSITIVE_LIMIT,
+    Defective,
+    Map,
+    Mask,
+    Ranks,
+    gather,
+    limited_name,
+    measure,
+    overlap_shares,
+    rank,
+)
+
+BINS = 500
+"""By the defective pixels' share that reaches a value, and as many by the other pixels'."""
+
+
+def pixel_metrics_with_intervals(
+    images: Iterable[tuple[Map, Mask]],
+    *,
+    seed: int,
+    limits: Sequence[float] = (FALSE_POSITIVE_LIMIT,),
+    count: int = RESAMPLES,
+) -> dict[str, float]:
+    """Return `pixels.pixel_metrics`, each figure with the ends of its interval.
+
+    Args:
+        images: as there; iterated over three times.
+        seed: of the resamples.
+        limits: of the false positive rate, each in (0, 1].
+        count: of the resamples.
+
+    Raises:
+        UserError: a limit is none.
+    """
+    names = [limited_name("aupro", limit) for limit in limits]
+    defective = gather(images)
+    if defective is None:
+        return {}
+    ranks = rank(images, defective.values)
+    if ranks.total == 0:
+        return {}
+    points = measure(ranks, defective, dict(zip(names, limits, strict=True)))
+    counted = _count_out(images, *_bins(defective, ranks))
+    if not 0 < counted.anomalous.sum() < len(counted.anomalous):
+        return points
+    drawn = [
+        counted.figures(weights, dict(zip(names, limits, strict=True)))
+        for weights in resamples(counted.anomalous, seed=seed, count=count)
+    ]
+    over = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
+    return with_intervals(points, over)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Every image's pixels over bins, each bin a range of the defective pixels' values.
+
+    Attributes:
+        anomalous: [images] whether it has defective pixels.
+        total: [images] its pixels without a defect.
+        below: [images, bins] those of them below the bin.
+        not_above: [images, bins] those of them below it or in it.
+        counts: [images, bins] its defective pixels in the bin.
+        overlap: [images, bins] what those add to the overlap of its defects.
+        defects: [images] how many it has.
+    """
+
+    anomalous: NDArray[np.bool_]
+    total: Vector
+    below: Matrix
+    not_above: Matrix
+    counts: Matrix
+    overlap: Matrix
+    defects: Vector
+
+    def figures(self, weights: Matrix, limits: dict[str, float]) -> dict[str, Vector]:
+        """Return each figure of some resamples.
+
+        Args:
+            weights: how often each holds each image [resamples, images].
+            limits: of the false positive rate, by the figure's name.
+        """
+        ranks = Ranks(
+            total=(weights @ self.total)[:, None],
+            below=weights @ self.below,
+            not_above=weights @ self.not_above,
+        )
+        counts = weights @ self.counts
+        steps = weights @ self.overlap / (weights @ self.defects)[:, None]
+        return {
+            "pixel_auroc": ranks.auroc(counts),
+            "pixel_ap": ranks.average_precision(counts),
+            **{name: ranks.limited_area(steps, limit) for name, limit in limits.items()},
+            "pixel_f1": ranks.f1(counts).max(axis=-1),
+        }
+
+
+def _bins(defective: Defective, ranks: Ranks) -> tuple[Map, Map]:
+    """Return the least and the greatest defective pixel's value of each bin, rising [bins].
+
+    Where the values are few each has a bin of its own, and the figures are exact.
+    """
+    shares_of_defective = np.cumsum(defective.counts) / defective.counts.sum()
+    shares_of_others = ranks.below / ranks.total
+    grid = np.arange(BINS) / BINS
+    places = [np.searchsorted(own, grid) for own in (shares_of_defective, shares_of_others)]
+    count = len(defective.values)
+    first = np.arange(count) if count <= BINS else np.unique(np.concatenate([[0], *places]))
+    first = first[first < count]
+    last = np.append(first[1:], count) - 1
+    return defective.values[first], defective.values[last]
+
+
+def _count_out(images: Iterable[tuple[Map, Mask]], least: Map, greatest: Map) -> _Counted:
+    rows = []
+    for heat, mask in images:
+        others = np.sort(heat[~mask])
+        values, of_defect, defects = overlap_shares(heat, mask) if mask.any() else _no_defect()
+        bins = np.searchsorted(least, values, side="right") - 1
+        rows.append(
+            (
+                bool(defects),
+                len(others),
+                np.searchsorted(others, least, side="left"),
+                np.searchsorted(others, greatest, side="right"),
+                np.bincount(bins, minlength=len(least)),
+                np.bincount(bins, of_defect, minlength=len(least)),
+                defects,
+            )
+        )
+    anomalous, *numbers = (np.array(column) for column in zip(*rows, strict=True))
+    return _Counted(anomalous, *(column.astype(np.float64) for column in numbers))
+
+
+def _no_defect() -> tuple[Map, Vector, int]:
+    return np.empty(0, np.float32), np.empty(0), 0
