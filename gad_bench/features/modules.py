@@ -286,7 +286,12 @@ class GaborModuli(nn.Module):
     def _moduli_at(self, image: Tensor, stride: int) -> Tensor:
         responses = conv2d(image, self.bank, stride=stride, groups=image.shape[1])
         even, odd = responses[:, 0::2], responses[:, 1::2]
-        return (even * even + odd * odd).sqrt()
+        power = even * even + odd * odd
+        if power.requires_grad:  # the root has no slope at 0, as where the image is even
+            power.register_hook(  # type: ignore[no-untyped-call]
+                lambda slope: slope.where(power > 0, 0)
+            )
+        return power.sqrt()
 
 
 class GaborMaps(GaborModuli):
