@@ -19,6 +19,7 @@ from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
+from gad_bench.steps.selecting import mean_of_folds, paint_copies
 
 
 def run(  # noqa: PLR0915 - the stages stand on one page
@@ -52,6 +53,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     key = result_key(config, parts, catalog, splits, source, images)
     check_savable(config, parts.detector, splits, key)
     check_measurable(config, parts.detector)
+    copies = paint_copies(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -63,11 +65,14 @@ def run(  # noqa: PLR0915 - the stages stand on one page
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
-        outcomes = []
+        outcomes, synthetic = [], []
         for split in splits:
             model = evidence.fit(split)
             outcomes.append(evidence.score(model, split))
-        watch.lap("fit")
+            watch.lap("fit")
+            synthetic.append(copies.aurocs(model, split, outcomes[-1].scores))
+            if synthetic[-1]:
+                watch.lap("selection")
         fits = cross_fit(evidence, parts.threshold, cross)
         if cross:
             watch.lap("calibration")
@@ -91,6 +96,8 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
             cost=cost,
+            copies=copies,
+            synthetic=mean_of_folds(synthetic),
         )
         metrics = results.write(output)
         watch.lap("metrics")

@@ -15,6 +15,7 @@ from gad_bench.config import build, build_dataset
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
+from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import (
     Fold,
     LabelledFold,
@@ -63,6 +64,7 @@ class Parts:
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
+    selection: Selection
     tracking: Tracker
 
     @classmethod
@@ -195,6 +197,7 @@ class Parts:
             localisation="it has no stored features",
             explanation="its scores come from no single block",
             embedding="it has images, not vectors",
+            selection="it scores stored features alone",
         )
 
     def _require_none(self, kind: str, **reasons: str) -> None:
@@ -204,6 +207,7 @@ class Parts:
             "localisation": NoLocalisation,
             "explanation": NoExplanation,
             "embedding": NoEmbedding,
+            "selection": NoSelection,
         }
         for group, reason in reasons.items():
             if not isinstance(getattr(self, group), none[group]):

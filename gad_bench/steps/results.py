@@ -29,6 +29,7 @@ from gad_bench.base.run_folder import (
     read_metrics,
 )
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.painting import PaintedDefects
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
     Scores,
@@ -46,6 +47,7 @@ from gad_bench.steps.advice import advise_on_auroc
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
+from gad_bench.steps.selecting import PaintedCopies
 from gad_bench.tracking import DatasetInput
 from gad_bench.trained.schedule import Curves
 
@@ -253,6 +255,8 @@ class Results:
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
         cost: what the detector costs, by metric; empty where that was not measured.
+        copies: painted, of good images held out.
+        synthetic: how well they are told from those images, by metric.
     """
 
     name: str
@@ -268,6 +272,8 @@ class Results:
     curves: Sequence[Curves]
     seconds_fit: float
     cost: Mapping[str, float]
+    copies: PaintedCopies
+    synthetic: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -283,6 +289,7 @@ class Results:
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
             **self.cost,
+            **self.synthetic,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
@@ -319,6 +326,10 @@ class Results:
         if self.curves:
             best = [fold.best_epoch for fold in self.curves]
             draw_training(output, [fold.values for fold in self.curves], best, self.name)
+        if isinstance(self.parts.selection, PaintedDefects):
+            from gad_bench.figures.painted import draw_painted
+
+            draw_painted(output, self.parts.selection, self.copies.originals, self.name)
         stored = self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
