@@ -69,6 +69,12 @@ class Stopwatch:
         self.seconds[stage] = self.seconds.get(stage, 0) + now - self._last
         self._last = now
 
+    def add(self, other: Stopwatch) -> None:
+        """Count the stages that another has measured up to now among one's own."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0) + seconds
+        self._last = other._last
+
     def __str__(self) -> str:
         return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
 

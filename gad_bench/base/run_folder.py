@@ -41,6 +41,12 @@ def state_of(folder: Path) -> State:
     return "restored" if (folder / RESTORED).exists() else "finished"
 
 
+def forget_state(folder: Path) -> None:
+    """Forget what became of an earlier job in a folder."""
+    for name in (FAILURE, METRICS, RESTORED):
+        (folder / name).unlink(missing_ok=True)
+
+
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Return the metrics of a finished job."""
     metrics: dict[str, Any] = json.loads(read_regular(folder / METRICS))

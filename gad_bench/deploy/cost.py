@@ -33,13 +33,13 @@ MEGA = 1e6
 Images = list[NDArray[np.uint8]]
 
 
-def check_measurable(config: DictConfig, detector: object) -> None:
+def check_measurable(detector: object) -> None:
     """Refuse to measure what this module does not know how to carry out.
 
     Raises:
         UserError: a network that is trained on the images.
     """
-    if config.cost and isinstance(detector, ImageDetector):
+    if isinstance(detector, ImageDetector):
         raise UserError(
             "cost=true measures detectors on features, and this one is a network of its own: "
             "use cost=false"
@@ -54,7 +54,7 @@ def measure_cost(
     catalog: pd.DataFrame,
     model: Model,
 ) -> dict[str, float]:
-    """Measure a fold's detector on the run's device, as it would score new images, if asked to.
+    """Measure a fold's detector on the run's device, as it would score new images.
 
     - cost_latency_ms, cost_latency_p95_ms: from one decoded image in memory to its score, median
       and 95th percentile, after a warm-up; without a decision, which a calibration may lengthen.
@@ -67,8 +67,6 @@ def measure_cost(
     Raises:
         UserError: an image cannot be read.
     """
-    if not config.cost:
-        return {}
     started = time.perf_counter()
     evidence.fit(split)
     seconds_fit = time.perf_counter() - started

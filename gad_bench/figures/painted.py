@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.data.painting import PaintedDefects
+from gad_bench.data.painting import Selection
 from gad_bench.figures.contact_sheet import (
     COLUMNS,
     SIDE,
@@ -21,7 +21,7 @@ from gad_bench.figures.style import save_picture
 
 def draw_painted(
     output: Path,
-    painter: PaintedDefects,
+    painter: Selection,
     images: Sequence[tuple[str, str, Callable[[], NDArray[np.uint8]]]],
     name: str,
 ) -> None:

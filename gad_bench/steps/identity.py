@@ -177,8 +177,14 @@ def _read_choice(name: str) -> DictConfig:
     for folder in sources:
         file = Path(folder.removeprefix("file://")) / f"{name}.yaml"
         if file.is_file():
-            return cast("DictConfig", OmegaConf.load(file))
+            return _read_yaml(file)
     return OmegaConf.create()
+
+
+@cache
+def _read_yaml(file: Path) -> DictConfig:
+    """Read a file once for all jobs of this process, of whose time it would be a tenth."""
+    return cast("DictConfig", OmegaConf.load(file))
 
 
 @cache

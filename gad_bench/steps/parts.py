@@ -64,7 +64,7 @@ class Parts:
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
-    selection: Selection
+    selection: Selection | NoSelection
     tracking: Tracker
 
     @classmethod
@@ -177,7 +177,6 @@ class Parts:
         self.map_blocks(detector)
         self._require_none(
             "on patches",
-            augmentation="changed copies of vectors are stored, not of maps",
             localisation="it gives heat maps itself",
             explanation="its scores come from no single block",
             embedding="it has maps of images, not vectors",

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import one_thread
 from gad_bench.data.fingerprint import Fingerprint
-from gad_bench.data.painting import NoSelection, PaintedDefects
+from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores
 from gad_bench.evaluation.metrics import auroc
@@ -39,6 +39,7 @@ class PaintedCopies:
     Attributes:
         config: the run's.
         parts: its parts.
+        painter: what paints.
         held_out: the images' rows in the catalog, rising.
         source: of features.
         images: all of the catalog's.
@@ -46,6 +47,7 @@ class PaintedCopies:
 
     config: DictConfig
     parts: Parts
+    painter: Selection
     held_out: Rows
     source: FeatureSource
     images: Fingerprint
@@ -58,12 +60,10 @@ class PaintedCopies:
             split: the fold.
             scores: its scores, those of the images held out among them.
         """
-        painter = self.parts.selection
-        if isinstance(painter, NoSelection) or scores.held_out is None:
-            return {}
-        assert isinstance(painter, PaintedDefects)
+        painter, own = self.painter, scores.held_out
+        assert own is not None
         rows = np.intersect1d(self.held_out, split.validation)
-        good = scores.held_out.combined[np.isin(scores.held_out.images, rows)]
+        good = own.combined[np.isin(own.images, rows)]
         painted = self._scores(model, rows)
         recipes = np.array([painter.recipe(number) for number in range(painter.passes)])
         found = {SYNTHETIC: _auroc(good, painted.ravel())}
@@ -80,7 +80,7 @@ class PaintedCopies:
 
     def _scores(self, model: Model, rows: Rows) -> Vector:
         """Return the scores of some images' copies [images, copies]."""
-        passes = self.parts.selection.passes
+        passes = self.painter.passes
         if isinstance(model, FittedModel):
             first = passes * np.searchsorted(self.held_out, rows)
             copies = (first[:, None] + np.arange(passes)).ravel()
@@ -91,7 +91,7 @@ class PaintedCopies:
     def _features(self) -> StoredFeatures:
         paths = [self.images.paths[row] for row in self.held_out]
         limits = self.parts.dataset.facts(self.config.category)
-        return self.source.augmented(paths, self.parts.selection, limits)
+        return self.source.augmented(paths, self.painter, limits)
 
     def _score_maps(self, model: FittedPatchDetector, rows: Rows) -> Vector:
         """Score copies whose maps are kept nowhere."""
@@ -99,7 +99,7 @@ class PaintedCopies:
         readers = [
             partial(self._paint, row, number)
             for row in rows
-            for number in range(self.parts.selection.passes)
+            for number in range(self.painter.passes)
         ]
         found = []
         for batch in extract(readers, maps_work(self.source.encoder, blocks)):
@@ -110,9 +110,8 @@ class PaintedCopies:
 
     def _paint(self, row: int, number: int) -> Pixels:
         image = self.source.reader(self.images)(row)()
-        painter = self.parts.selection
         limits = self.parts.dataset.facts(self.config.category)
-        return painter.augment(image, self.images.digests[row], number, limits)
+        return self.painter.augment(image, self.images.digests[row], number, limits)
 
 
 def paint_copies(
@@ -122,25 +121,30 @@ def paint_copies(
     splits: Sequence[Split],
     source: FeatureSource,
     images: Fingerprint,
-) -> PaintedCopies:
-    """Return the copies that the run's selection asks for, extracted when they are scored.
+) -> PaintedCopies | None:
+    """Return the copies that the run's selection asks for, if any, extracted when they are scored.
 
     Raises:
         UserError: a fold holds no good image out.
     """
+    painter = parts.selection
+    if isinstance(painter, NoSelection):
+        return None
     good = np.flatnonzero(catalog["label"] == 0)
     held_out = [np.intersect1d(split.validation, good) for split in splits]
-    if not isinstance(parts.selection, NoSelection) and not all(map(len, held_out)):
+    if not all(map(len, held_out)):
         raise UserError(
             "selection=synthetic paints good images that are held out, and this fold holds none "
             "out: use fold=kfold or fold=cross"
         )
-    return PaintedCopies(config, parts, np.unique(np.concatenate(held_out)), source, images)
+    rows = np.unique(np.concatenate(held_out))
+    return PaintedCopies(config, parts, painter, rows, source, images)
 
 
 def mean_of_folds(folds: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the folds' means."""
-    return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0]}
+    """Return the folds' means, none of no folds."""
+    names = folds[0] if folds else ()
+    return {name: float(np.mean([fold[name] for fold in folds])) for name in names}
 
 
 def _auroc(good: Vector, painted: Vector) -> float:

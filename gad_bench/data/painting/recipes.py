@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,6 +100,8 @@ def perlin_noise(
 
 def _blob(shape: tuple[int, int], generator: np.random.Generator) -> Mask:
     """Return one of the places where noise is high, no matter which."""
+    import cv2
+
     while True:
         down, across = (2 ** int(power) for power in generator.integers(1, MOST_PERIODS + 1, 2))
         high = perlin_noise(shape, (down, across), generator) > REACHED
@@ -113,6 +114,8 @@ def _blob(shape: tuple[int, int], generator: np.random.Generator) -> Mask:
 
 def _texture(image: Pixels, generator: np.random.Generator) -> NDArray[np.float64]:
     """Return the image's tiles in another order, in other colours."""
+    import cv2
+
     height, width = image.shape[:2]
     side = TILES * (max(height, width) // TILES + 1)
     even = cv2.resize(image, (side, side))

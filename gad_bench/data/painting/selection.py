@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from gad_bench.base.errors import UserError
+from gad_bench.data.augmentation import Augmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.painting.recipes import Painted, Pixels, cut_and_paste, noise_blend
 
 RECIPES = {"cut_paste": cut_and_paste, "noise": noise_blend}
 
 
-class Selection(Protocol):
-    """Painted copies of good images held out."""
+class Selection(Augmentation, Protocol):
+    """Painted copies of good images held out, a copy a pass."""
 
     @property
-    def passes(self) -> int:
-        """How many copies an image has, 0 for none."""
+    def recipes(self) -> Sequence[str]:
+        """The ways to paint."""
+
+    def recipe(self, number: int) -> str:
+        """Return the recipe of a copy."""
+
+    def paint(self, image: Pixels, digest: str, number: int) -> Painted:
+        """Return a copy with its mask; the arguments are those of `augment`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoSelection:
     """Nothing is painted."""
 
-    passes = 0
-
 
 @dataclass(frozen=True, kw_only=True)
 class PaintedDefects:
-    """Copies of the good images held out, each with a painted defect; it is an `Augmentation`.
+    """Copies of the good images held out, each with a painted defect.
 
     Attributes:
         recipes: how they are painted, in turn: "cut_paste", "noise".
