@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +30,7 @@ from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 from gad_bench.trained import ImageDetector
@@ -262,6 +263,8 @@ def result_key(
         "model": {group: _told(config[group]) for group in MODEL},
         "seed": config.seed,
     }
+    if isinstance(parts.explanation, PixelExplanation):
+        facts["explanation"] = _told(config.explanation)
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
@@ -288,12 +291,16 @@ def _without_defaults(node: Any) -> Any:  # noqa: ANN401 - any YAML
     if not isinstance(node, dict):
         return node
     own = get_class(node[TARGET]) if TARGET in node else None
-    defaults = {field.name: field.default for field in fields(own)} if is_dataclass(own) else {}
+    defaults = {field.name: _default(field) for field in fields(own)} if is_dataclass(own) else {}
     return {
         key: _without_defaults(value)
         for key, value in node.items()
         if key not in defaults or defaults[key] != value
     }
+
+
+def _default(field: Field[Any]) -> Any:  # noqa: ANN401 - any value
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
@@ -321,7 +328,8 @@ def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[l
     detector, localises = parts.detector, not isinstance(parts.localisation, NoLocalisation)
     if isinstance(detector, ImageDetector):
         localises = detector.localises
-    if not (localises or isinstance(detector, PatchDetector)):
+    explains = isinstance(parts.explanation, PixelExplanation)
+    if not (localises or explains or isinstance(detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

@@ -102,6 +102,8 @@ SAME: dict[str, Any] = {
     "covariance.cutoff": 1e-7,
     "metrics.average_precision": "trapezoid",
     "metrics.sigma": "share",
+    "metrics.aupro_limits": [0.1],
+    "metrics.deviations": 2.0,
     "backbone.octaves": 3,  # more blocks, of which each is as it was
     "blocks.indices": [1],
     "dataset.masks": "other",
