@@ -52,7 +52,12 @@ def summarise(table: pd.DataFrame, default: dict[str, str]) -> pd.DataFrame:
     rows = []
     for category, own in table.groupby("category", observed=True):
         best = own["auroc"].max()
-        is_default = np.all([own[key].astype(str) == value for key, value in default.items()], 0)
+        is_default = np.array(
+            [
+                all(str(row[key]) == value for key, value in default.items())
+                for _, row in own.iterrows()
+            ]
+        )
         for name in (one for one in own if str(one).startswith(SYNTHETIC)):
             chosen = own["auroc"][own[name] == own[name].max()].mean()
             rows.append(
@@ -64,7 +69,7 @@ def summarise(table: pd.DataFrame, default: dict[str, str]) -> pd.DataFrame:
                     "p": spearmanr(own[name], own["auroc"]).pvalue,
                     "best": best,
                     "regret": best - chosen,
-                    "of the default": best - own["auroc"][is_default].mean(),
+                    "of the default": best - own["auroc"][is_default].mean() if default else np.nan,
                     "of chance": best - own["auroc"].mean(),
                 }
             )
