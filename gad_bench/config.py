@@ -77,6 +77,7 @@ class Config:
     cache_dir: str
     cache_remote: str | None
     keep_images: bool
+    cost: bool
     figures: bool
     resume: bool
     objective: str
@@ -99,6 +100,7 @@ class Config:
     embedding: Any
     threshold: Any
     metrics: Any
+    selection: Any
     runtime: Any
     extraction: Any
     maps: Any

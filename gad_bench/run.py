@@ -8,29 +8,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
-from gad_bench.config import check
+from gad_bench.config import build_dataset, check
 from gad_bench.data.split import Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import CrossFits, cross_fit
 from gad_bench.steps.ending import End, end_here
-from gad_bench.steps.evidence import obtain_evidence
+from gad_bench.steps.evidence import Evidence, Model, obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
+from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.results import (
-    Results,
-    announce,
-    announce_restored,
-    point_the_way,
-    write_metrics,
-)
+from gad_bench.steps.results import Results, write_metrics
+from gad_bench.steps.selecting import mean_of_folds, paint_copies
 from gad_bench.tracking import DatasetInput, TrackedRun
 
 
-def run(
+def run(  # noqa: PLR0915 - the stages stand on one page
     config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch, end: End = end_here
 ) -> Mapping[str, Any]:
     """Carry out one run and leave its files in the output folder.
@@ -51,7 +48,7 @@ def run(
     check(config)
     parts = Parts.build(config)
     watch.lap("imports")
-    catalog = parts.dataset.catalog(config.category)
+    catalog = build_dataset(config, config.category).catalog(config.category)
     parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
@@ -61,6 +58,8 @@ def run(
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
     _require_savable(config, parts, splits, key)
+    _require_measurable(config, parts)
+    copies = paint_copies(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -73,17 +72,27 @@ def run(
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
-        outcomes = []
+        outcomes, synthetic = [], list[dict[str, float]]()
         for split in splits:
             model = evidence.fit(split)
             outcomes.append(evidence.score(model, split))
-        watch.lap("fit")
+            watch.lap("fit")
+            if copies:
+                synthetic.append(copies.aurocs(model, split, outcomes[-1].scores))
+                watch.lap("selection")
         fits = cross_fit(evidence, parts.threshold, cross)
         if cross:
             watch.lap("calibration")
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        attributed = evidence.attribute(model, splits[-1])
+        if attributed:
+            watch.lap("attribution")
+        cost: Mapping[str, float] = {}
+        if config.cost:
+            cost = _measure_cost(config, parts, evidence, splits[-1], catalog, model)
+            watch.lap("cost")
         results = Results(
             name=description.name,
             config=config,
@@ -95,8 +104,12 @@ def run(
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            attributed=attributed,
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
+            cost=cost,
+            copies=copies,
+            synthetic=mean_of_folds(synthetic),
         )
         metrics = results.measure(output)
         watch.lap("metrics")
@@ -123,6 +136,28 @@ def _require_savable(config: DictConfig, parts: Parts, splits: Sequence[Split], 
         from gad_bench.deploy.save import check_savable
 
         check_savable(config, parts.detector, splits, key)
+
+
+def _require_measurable(config: DictConfig, parts: Parts) -> None:
+    """Refuse what has no cost that is known how to measure, where that is asked for."""
+    if config.cost:
+        from gad_bench.deploy.cost import check_measurable
+
+        check_measurable(parts.detector)
+
+
+def _measure_cost(
+    config: DictConfig,
+    parts: Parts,
+    evidence: Evidence,
+    split: Split,
+    catalog: pd.DataFrame,
+    model: Model,
+) -> Mapping[str, float]:
+    """Measure what the detector costs."""
+    from gad_bench.deploy.cost import measure_cost
+
+    return measure_cost(config, parts, evidence, split, catalog, model)
 
 
 def _save(

@@ -21,7 +21,8 @@ from gad_bench.deploy.detector import SavedDetector
 from gad_bench.deploy.format import CONFIG
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.evaluation import Scores, evaluate
-from gad_bench.evaluation.definitions import SOUND
+from gad_bench.evaluation.definitions import SOUND, Definitions
+from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
@@ -32,11 +33,10 @@ from gad_bench.gaussian.statistics import Vector
 from gad_bench.patches import FittedPatchDetector
 from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
+from gad_bench.steps.last_words import announce, point_the_way
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
 from gad_bench.steps.results import (
-    announce,
-    point_the_way,
     scored_images,
     scores_table,
     write_metrics,
@@ -107,9 +107,9 @@ def evaluate_detector(
         watch.lap("images")
         features = _obtain(detector, config, about, catalog)
         watch.lap("features")
-        scores, localised = _score(detector, catalog, features, config.seed)
-        watch.lap("score")
         definitions = build(config.metrics) if "metrics" in config else SOUND
+        scores, localised = _score(detector, catalog, features, config.seed, definitions)
+        watch.lap("score")
         metrics = evaluate(scores, seed=config.seed, definitions=definitions) | {
             **(localised.metrics if localised else {}),
             "images_test": len(catalog),
@@ -125,12 +125,14 @@ def evaluate_detector(
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
-            draw_figures(output, catalog, scores, metrics, description.name)
+            decided = metrics | _threshold(detector.scorer.rule)
+            draw_figures(output, catalog, scores, decided, description.name)
             if localised and not scores.lacking:
                 from gad_bench.figures.heat_maps import draw_localisation
 
                 maps, found = localised.maps, localised.metrics
-                draw_localisation(output, maps, scores, found, description.name)
+                file = output / "localisation.png"
+                draw_localisation(file, maps, scores, found, description.name)
         write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
@@ -173,6 +175,7 @@ def _score(
     catalog: pd.DataFrame,
     features: StoredFeatures | ObtainedMaps,
     seed: int,
+    definitions: Definitions,
 ) -> tuple[Scores, Localised | None]:
     """Score every image of the catalog as a test image; the seed is the bootstrap's."""
     nothing, scorer, model = np.arange(0), detector.scorer, detector.scorer.model
@@ -184,7 +187,7 @@ def _score(
         heat = cast("FittedPatchDetector", model).heat_maps(
             found.grids, scorer.backbone.image_size()
         )
-        localised = measure_folds(catalog, [everything], [heat], seed)
+        localised = measure_folds(catalog, [everything], [heat], seed, definitions)
     else:
         scores = score(catalog, features.blocks, cast("FittedModel", model), everything)
     return replace(scores, p_values=_p_values(detector, scores, features)), localised
@@ -201,6 +204,14 @@ def _p_values(
     found = [rule.p_values(scores.combined[rows], maps.read(rows)) for rows in maps.batches()]
     known = [values for values in found if values is not None]
     return np.concatenate(known) if known else None
+
+
+def _threshold(rule: DecisionRule) -> dict[str, float]:
+    """Return by what images held out decide, under the names that a run's figures know."""
+    if rule.method != CONFORMAL:
+        return {}
+    threshold = {} if rule.threshold is None else {"threshold_conformal": rule.threshold}
+    return {"fpr_used": rule.rate, **threshold}
 
 
 def _rates(scores: Scores, rule: DecisionRule) -> dict[str, float]:

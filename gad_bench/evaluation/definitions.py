@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gad_bench.base.errors import require_choice
 from gad_bench.evaluation.metrics import AREAS, STEPS
+from gad_bench.evaluation.pixels import FALSE_POSITIVE_LIMIT, limited_name
 from gad_bench.evaluation.thresholds import ROUTES, TAIL
 
 
@@ -22,14 +23,22 @@ class Definitions:
             "share": by p = erf(n / sqrt 2) itself, as the paper's numbers are. The two agree to
             float32 up to 7 sigma; at 8, where p is eleven roundings from 1, the latter is higher by
             2e-4 (16 dimensions) to 3e-5 (2,560) of itself.
+        aupro_limits: false positive rates up to which AUPRO, and sPRO where a data set has it, are
+            measured, each in (0, 1].
+        deviations: SegF1's threshold is the mean of all pixels of good images held out, and so many
+            standard deviations.
     """
 
     average_precision: str = STEPS
     sigma: str = TAIL
+    aupro_limits: list[float] = field(default_factory=lambda: [FALSE_POSITIVE_LIMIT, 0.05])
+    deviations: float = 3.0
 
     def __post_init__(self) -> None:
         require_choice("metrics.average_precision", self.average_precision, AREAS)
         require_choice("metrics.sigma", self.sigma, ROUTES)
+        for limit in self.aupro_limits:
+            limited_name("aupro", limit)
 
 
 SOUND = Definitions()

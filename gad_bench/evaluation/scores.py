@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
-from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
 from gad_bench.evaluation.intervals import (
     resampled_areas,
     resampled_auroc,
@@ -26,6 +26,8 @@ from gad_bench.evaluation.metrics import (
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
+FALSE_ALARMS = (1, 5)
+"""The shares of good images, in percent, at which the share of defects found is measured."""
 DETECTED = (95, 99, 100)
 """The shares of anomalous images, in percent, whose price in false alarms is measured."""
 
@@ -95,6 +97,7 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
         return {}
     metrics = _areas(scores.labels, scores.combined, seed, definitions)
     metrics |= _at_detection(scores.labels, scores.combined, seed)
+    metrics |= _at_best_and_few_false_alarms(scores.labels, scores.combined)
     for block, values in scores.blocks.items():
         metrics |= _areas(scores.labels, values, seed, definitions, f"_block_{block}")
     metrics |= _per_defect(scores, seed)
@@ -116,6 +119,18 @@ def _areas(
     }
     drawn = resampled_areas(labels, values, seed=seed, area=area)
     return with_intervals(points, {f"{name}{end}": areas for name, areas in drawn.items()})
+
+
+def _at_best_and_few_false_alarms(
+    labels: NDArray[np.integer], values: NDArray[np.float64]
+) -> dict[str, float]:
+    """Return the highest F1, its threshold, and the defects found at some false positive rates."""
+    rates = {
+        f"tpr_at_fpr_{percent}": true_positive_rate(labels, values, percent / 100)
+        for percent in FALSE_ALARMS
+    }
+    f1, threshold = best_f1(labels, values)
+    return {"image_f1": f1, "image_f1_threshold": threshold, **rates}
 
 
 def _at_detection(

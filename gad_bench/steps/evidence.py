@@ -17,7 +17,7 @@ from gad_bench.base.process import one_thread, thread_count
 from gad_bench.data.defect_sizes import defect_share
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.split import Rows, Split
-from gad_bench.evaluation import Scores
+from gad_bench.evaluation import Definitions, Scores
 from gad_bench.features.interface import Backbone, Size
 from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
@@ -26,6 +26,7 @@ from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.steps.attribution import Attributed, PixelExplanation, most_similar
 from gad_bench.steps.lessons import KeptNetworks, Lessons, read_lessons
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
@@ -44,10 +45,14 @@ Model = FittedModel | FittedPatchDetector
 
 
 class Outcome(NamedTuple):
-    """A fold's scores, the heat maps that its detector gave with them, and how it was trained."""
+    """A fold's scores, the heat maps that its detector gave with them, and how it was trained.
+
+    The heat maps are of the test rows, and those of the validation rows.
+    """
 
     scores: Scores
     heat: HeatMaps | None = None
+    held_out_heat: HeatMaps | None = None
     curves: Curves | None = None
 
 
@@ -90,6 +95,9 @@ class Evidence(Protocol):
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
+
+    def attribute(self, model: Any, split: Split) -> Attributed | None:  # noqa: ANN401 - as above
+        """Attribute the test images' scores to pixels; None where that is not asked for."""
 
     def draw(self, output: Path, model: Any, rows: Rows, scores: Scores, name: str) -> None:  # noqa: ANN401
         """Draw what only this kind of evidence shows of test images.
@@ -139,7 +147,7 @@ def obtain_evidence(
         maps = source.maps(images, parts.map_blocks(detector))
         shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
         size = parts.backbone.image_size()
-        return MapEvidence(catalog, maps, shown, detector, size, config.seed)
+        return MapEvidence(catalog, maps, shown, detector, size, config.seed, parts.metrics)
     features = source.features(images)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
@@ -206,11 +214,29 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def attribute(self, model: FittedModel, split: Split) -> Attributed | None:
+        """Attribute by the explanation, if it is one of pixels; see `PixelExplanation`."""
+        explanation, backbone = self.parts.explanation, self.parts.backbone
+        if not isinstance(explanation, PixelExplanation) or not len(split.test):
+            return None
+        from gad_bench.steps.graph import DetectorGraph
+
+        graph = DetectorGraph(model, backbone)
+        reader = self.source.reader(self.images)
+        similar = most_similar(self.stored.blocks, split)
+        pairs = [
+            (reader(row), reader(start)) for row, start in zip(split.test, similar, strict=True)
+        ]
+        found = explanation.attribute(graph, pairs, self.config.device)
+        return explanation.measure(found, backbone.image_size(), self.catalog.iloc[split.test])
+
     def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
-        """Explain the scores, if that is asked for."""
+        """Explain the scores by blocks and components, if that is asked for."""
+        explanation = self.parts.explanation
+        if isinstance(explanation, PixelExplanation):
+            return
         tested, blocks = self.catalog.iloc[rows], self.stored.blocks
-        explain = self.parts.explanation.draw
-        explain(output, tested, blocks, rows, scores, model.blocks, name=name)
+        explanation.draw(output, tested, blocks, rows, scores, model.blocks, name=name)
 
 
 @dataclass(frozen=True)
@@ -223,6 +249,7 @@ class MapEvidence:
     detector: PatchDetector
     image_size: Size
     seed: int  # of the bootstrap
+    definitions: Definitions
 
     @property
     def cache_hit(self) -> bool:
@@ -247,13 +274,20 @@ class MapEvidence:
         """Score the test and validation rows."""
         rows = np.concatenate([split.test, split.validation])
         found = score_maps(model, self.stored.rows(rows))
-        heat = model.heat_maps(found.grids[: len(split.test)], self.image_size)
-        return Outcome(parted_scores(self.catalog, split, found.images), heat)
+        grids = np.split(found.grids, [len(split.test)])
+        heat, held_out = (model.heat_maps(own, self.image_size) for own in grids)
+        return Outcome(parted_scores(self.catalog, split, found.images), heat, held_out)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised:
         """Measure the folds' heat maps."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
-        return measure_folds(self.catalog, splits, heat, self.seed)
+        held_out = [
+            outcome.held_out_heat for outcome in outcomes if outcome.held_out_heat is not None
+        ]
+        return measure_folds(self.catalog, splits, heat, self.seed, self.definitions, held_out)
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the scores come with heat maps."""
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
@@ -302,12 +336,15 @@ class ImageEvidence:
             return Outcome(scores, curves=model.curves)
         maps = judged.maps[: len(split.test)]
         heat = HeatMaps(grids=maps, input_size=maps.shape[1], sigma=0.0)
-        return Outcome(scores, heat, model.curves)
+        return Outcome(scores, heat, curves=model.curves)
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Measure the folds' error maps, as they are."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
         return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the network has no graph."""
 
     def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
         """Draw some images beside what the network gives back of them, if it does."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,17 +17,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.choices import default_choices
 from gad_bench.base.files import json_digest
-from gad_bench.base.process import config_folder
+from gad_bench.base.process import config_folder, device_name
+from gad_bench.base.run_folder import COST_DEVICE
 from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
+from gad_bench.data.painting import NoSelection
 from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 from gad_bench.trained import ImageDetector
@@ -55,7 +58,7 @@ PLAIN = (
 )  # groups whose choices say themselves what is meant
 BESIDE = (
     *("dataset", "fold", "explanation", "embedding", "extraction", "tracking"),
-    *("experiment", "variant"),
+    *("experiment", "variant", "selection"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
 VALUES = ("shots", "contamination", "largest_contamination", "seed")
@@ -70,22 +73,28 @@ def describe(
     return Description(
         name=run_name(tags),
         params={**tags, **flatten(config)},
-        tags={**tags, **versions(), KEY: key, FILES: files_left(config)},
+        tags={**tags, **versions(), **_device(config), KEY: key, FILES: files_left(config)},
         sweep=sweep,
     )
 
 
 def files_left(config: DictConfig) -> str:
     """Return the kinds of files that a run leaves: results, figures, and by which choices."""
+    results = ["results", "cost"] if config.cost else ["results"]
     if not config.figures:
-        return "results"
+        return " ".join(results)
     further = [
         f"{group}:{json_digest(chosen)[:12]}"
         for group, none in (("explanation", NoExplanation), ("embedding", NoEmbedding))
         if (chosen := OmegaConf.to_container(config[group], resolve=True))
         != {TARGET: f"{none.__module__}.{none.__qualname__}"}
     ]
-    return " ".join(["results", "figures", *further])
+    return " ".join([*results, "figures", *further])
+
+
+def _device(config: DictConfig) -> dict[str, str]:
+    """Return the name of the device whose time and memory are measured."""
+    return {COST_DEVICE: device_name(config.device)} if config.cost else {}
 
 
 def run_name(tags: Mapping[str, str]) -> str:
@@ -254,9 +263,13 @@ def result_key(
         "model": {group: _told(config[group]) for group in MODEL},
         "seed": config.seed,
     }
+    if isinstance(parts.explanation, PixelExplanation):
+        facts["explanation"] = _told(config.explanation)
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
+    if not isinstance(parts.selection, NoSelection):
+        facts["selection"] = _told(config.selection)
     if cross := parts.cross_fits(catalog, splits):
         facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
     if isinstance(parts.detector, ImageDetector) and parts.detector.needs_smallest_defect:
@@ -278,12 +291,16 @@ def _without_defaults(node: Any) -> Any:  # noqa: ANN401 - any YAML
     if not isinstance(node, dict):
         return node
     own = get_class(node[TARGET]) if TARGET in node else None
-    defaults = {field.name: field.default for field in fields(own)} if is_dataclass(own) else {}
+    defaults = {field.name: _default(field) for field in fields(own)} if is_dataclass(own) else {}
     return {
         key: _without_defaults(value)
         for key, value in node.items()
         if key not in defaults or defaults[key] != value
     }
+
+
+def _default(field: Field[Any]) -> Any:  # noqa: ANN401 - any value
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def used_versions(features: Mapping[str, Any], parts: Parts) -> dict[str, str]:
@@ -311,7 +328,8 @@ def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[l
     detector, localises = parts.detector, not isinstance(parts.localisation, NoLocalisation)
     if isinstance(detector, ImageDetector):
         localises = detector.localises
-    if not (localises or isinstance(detector, PatchDetector)):
+    explains = isinstance(parts.explanation, PixelExplanation)
+    if not (localises or explains or isinstance(detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

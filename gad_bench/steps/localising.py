@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
+from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
+from gad_bench.steps.measuring import measure_maps
 from gad_bench.steps.parts import Parts
 
 log = logging.getLogger(__name__)
@@ -67,21 +69,43 @@ def localise(
     fitted = parts.localisation.fit(source, train)
     if fitted is None:
         return None
-    found = measure_folds(catalog, [split], [fitted.heat_maps(source, test)], config.seed)
+    heat = fitted.heat_maps(source, test)
+    found = measure_folds(catalog, [split], [heat], config.seed, parts.metrics)
     seconds = time.perf_counter() - started
     return replace(found, fitted=fitted, metrics={**found.metrics, "seconds_localise": seconds})
 
 
 def measure_folds(
-    catalog: pd.DataFrame, splits: Sequence[Split], heat: Sequence[HeatMaps], seed: int
+    catalog: pd.DataFrame,
+    splits: Sequence[Split],
+    heat: Sequence[HeatMaps],
+    seed: int,
+    definitions: Definitions = SOUND,
+    held_out: Sequence[HeatMaps] = (),
 ) -> Localised:
-    """Measure the heat maps of each fold's test rows, and average; the seed is the bootstrap's."""
+    """Measure the heat maps of each fold's test rows, and average.
+
+    Args:
+        catalog: the images.
+        splits: one a fold.
+        heat: the heat maps of its test rows.
+        seed: of the bootstrap.
+        definitions: of those metrics that have several.
+        held_out: the heat maps of each fold's validation rows, by which a threshold is set.
+    """
     started = time.perf_counter()
     folds = [
         MaskedMaps(own, catalog.iloc[split.test]) for own, split in zip(heat, splits, strict=True)
     ]
+    good = [
+        MaskedMaps(own, catalog.iloc[split.validation])
+        for own, split in zip(held_out, splits, strict=False)
+    ]
     maxima = [maps.heat.maxima() for maps in folds]
-    found = [_measure(*both, seed) for both in zip(folds, maxima, strict=True)]
+    found = [
+        _measure(maps, highest, own, seed, definitions)
+        for maps, highest, own in zip_longest(folds, maxima, good)
+    ]
     metrics = found[0]
     if len(found) > 1:
         shared = [key for key in metrics if all(key in fold for fold in found)]
@@ -109,7 +133,9 @@ def _averaged(
     return MaskedMaps(replace(heat[0], grids=mean), catalog.iloc[common])
 
 
-def _measure(maps: MaskedMaps, maxima: Map, seed: int) -> dict[str, Any]:
+def _measure(
+    maps: MaskedMaps, maxima: Map, held_out: MaskedMaps | None, seed: int, definitions: Definitions
+) -> dict[str, Any]:
     """Return what the heat maps are worth, nothing where good or anomalous images lack."""
     if set(maps.tested["label"]) != {0, 1}:
         return {}
@@ -126,5 +152,5 @@ def _measure(maps: MaskedMaps, maxima: Map, seed: int) -> dict[str, Any]:
             {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}
         ),
         "images_without_mask": unknown,
-        **pixel_metrics_with_intervals(maps, seed=seed),
+        **measure_maps(maps, held_out, definitions, seed),
     }

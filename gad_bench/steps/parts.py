@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build, build_dataset
+from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
+from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import (
     Fold,
     LabelledFold,
@@ -37,6 +38,7 @@ from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 from gad_bench.trained import ImageDetector
 
@@ -59,10 +61,11 @@ class Parts:
     detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
-    explanation: Explanation
+    explanation: Explanation | PixelExplanation
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
+    selection: Selection | NoSelection
     tracking: Tracker
 
     @classmethod
@@ -73,9 +76,7 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            groups = [field.name for field in fields(cls) if field.name != "dataset"]
-            others = {group: build(config[group]) for group in groups}
-            return cls(dataset=build_dataset(config, config.category), **others)
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
     @property
     def supervised(self) -> bool:
@@ -134,6 +135,9 @@ class Parts:
         if isinstance(self.detector, ImageDetector):
             self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if isinstance(self.explanation, PixelExplanation):
+            precision = self.runtime.facts("cpu")["precision"]
+            self.explanation.require(self.detector, self.combination, precision)
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "
@@ -194,6 +198,7 @@ class Parts:
             localisation="it has no stored features",
             explanation="its scores come from no single block",
             embedding="it has images, not vectors",
+            selection="it scores stored features alone",
         )
 
     def _require_none(self, kind: str, **reasons: str) -> None:
@@ -203,6 +208,7 @@ class Parts:
             "localisation": NoLocalisation,
             "explanation": NoExplanation,
             "embedding": NoEmbedding,
+            "selection": NoSelection,
         }
         for group, reason in reasons.items():
             if not isinstance(getattr(self, group), none[group]):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation import Definitions, HeldOut, Scores, evaluate, held_out_as_tested
@@ -18,7 +18,19 @@ def test_every_metric_has_its_name(scores: Scores) -> None:
     plain += tuple(f"fpr_at_tpr_{percent}" for percent in (95, 99, 100))
     areas = {f"{name}{end}" for name in plain for end in ENDS}
     areas |= {f"{a}{end}_block_{b}" for a in ("auroc", "aupr") for end in ENDS for b in (2, 5)}
-    assert set(evaluate(scores, seed=0)) == rates | areas
+    found = {"image_f1", "image_f1_threshold", "tpr_at_fpr_1", "tpr_at_fpr_5"}
+    assert set(evaluate(scores, seed=0)) == rates | areas | found
+
+
+def test_the_rates_and_the_best_f1_are_those_of_their_definitions(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    at_each = [f1_score(scores.labels, scores.combined >= score) for score in scores.combined]
+    assert metrics["image_f1"] == pytest.approx(max(at_each))
+    highest = scores.combined[np.flatnonzero(np.isclose(at_each, max(at_each)))].max()
+    assert metrics["image_f1_threshold"] == highest
+    good = scores.combined[scores.labels == 0]
+    beyond = (scores.combined[scores.labels == 1] > good.max()).mean()
+    assert metrics["tpr_at_fpr_1"] == metrics["tpr_at_fpr_5"] == beyond  # of 10 good ones none
 
 
 def test_values_are_those_of_scikit_learn(scores: Scores) -> None:

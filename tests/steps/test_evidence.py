@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from gad_bench import Detector
 from gad_bench.features import extraction
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 
 DETECTORS = [
     *("padim", "patch_gaussian", "patchcore", "patchcore_anomalib"),
@@ -164,7 +164,7 @@ def test_of_rotated_training_images_a_rotated_one_is_known(
     assert len(banks[1].entries) == 2 * len(banks[0].entries)
     good = sorted(Path(places[0].partition("=")[2]).glob("*/wood/train/good/*"))
     kept = Detector.load("turned").predict(list(map(str, good))).scores.argmin()
-    image = np.rot90(read_square(str(good[kept]), 64)).copy()
+    image = np.rot90(read_input(str(good[kept]), 64)).copy()
     scores = [Detector.load(name).predict(image).scores[0] for name in ("plain", "turned")]
     assert scores[1] == pytest.approx(0, abs=1e-9)
     assert scores[0] > 1e-4

@@ -1,0 +1,62 @@
+"""What heat maps are worth, by all the figures that the field reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gad_bench.data.saturation import knows_saturations, saturated_masks
+from gad_bench.evaluation.definitions import Definitions
+from gad_bench.evaluation.per_image_overlap import per_image_overlap
+from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
+from gad_bench.evaluation.pixels import Map
+from gad_bench.evaluation.saturated_overlap import Defect, saturated_overlap
+from gad_bench.evaluation.segmentation import good_threshold, segmentation_f1
+from gad_bench.patches.truth import MaskedMaps
+
+
+def measure_maps(
+    maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions, seed: int
+) -> dict[str, float]:
+    """Return figures by pixel, none of those that lack defects, good images or masks.
+
+    Beside those of `pixel_metrics_with_intervals`:
+
+    - aupimo: the mean over anomalous images of AUPIMO;
+    - spro: where the data set knows how much of each defect is enough;
+    - seg_f1, seg_f1_threshold: where good images are held out, by which the threshold is set.
+
+    Args:
+        maps: of the test images.
+        held_out: of good images that were neither fitted nor tested; None or none.
+        definitions: of those figures that have several.
+        seed: of the bootstrap.
+    """
+    limits = definitions.aupro_limits
+    found = pixel_metrics_with_intervals(maps, seed=seed, limits=limits)
+    if not found:
+        return {}
+    overlap = per_image_overlap(maps)
+    if len(overlap):
+        found["aupimo"] = float(overlap.mean())
+    if all(knows_saturations(mask) for mask in maps.tested["mask"] if mask):
+        found |= saturated_overlap(_Saturated(maps), limits)
+    if held_out is not None and len(held_out.heat):
+        threshold = good_threshold((heat for heat, _ in held_out), definitions.deviations)
+        found |= {"seg_f1": segmentation_f1(maps, threshold), "seg_f1_threshold": threshold}
+    return found
+
+
+@dataclass(frozen=True)
+class _Saturated:
+    """The images of some maps with their defects, as often as they are iterated over."""
+
+    maps: MaskedMaps
+
+    def __iter__(self) -> Iterator[tuple[Map, list[Defect]]]:
+        for row in np.flatnonzero(self.maps.known):
+            mask, shape = self.maps.tested["mask"].iloc[row], self.maps.shapes[row]
+            defects = [Defect(*own) for own in saturated_masks(mask, shape)] if mask else []
+            yield self.maps.heat_map(int(row)), defects
