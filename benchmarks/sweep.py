@@ -1,6 +1,7 @@
 """A table of the paper from a warm store: one sweep against a process for each job.
 
     python benchmarks/sweep.py [--experiment table1] [--processes 5]
+    python benchmarks/sweep.py --small-jobs 1000  # what a small job costs, and memory
 
 The images are small generated ones in the numbers of MVTec AD, 3,629 for training and 1,725 for the
 test in 15 categories; their features are drawn by a fixed projection onto EfficientNet-B4's nine
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -48,6 +49,7 @@ COUNTS = {
     "wood": (247, 19, 60),
     "zipper": (240, 32, 119),
 }
+SMALL = "toothbrush"
 CHOICE = "# Generated features as wide as EfficientNet-B4's\n_target_: sweep.GeneratedBlocks\n"
 
 
@@ -87,10 +89,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--experiment", default="table1")
     parser.add_argument("--processes", type=int, default=5, help="single jobs to time")
+    parser.add_argument("--small-jobs", type=int, help="jobs of one sweep, measured instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
-        bench.prepare()
+        if arguments.small_jobs:
+            bench.prepare([SMALL])
+            print_usage(bench, arguments.small_jobs)
+            return
+        bench.prepare(list(COUNTS))
         every = f"category={','.join(COUNTS)}"
         first = bench.run("-m", every, "covariance=identity", "tracking=none", "figures=false")
         print(f"extraction, once: {first:.1f} s")
@@ -109,14 +116,73 @@ def main() -> None:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a sweep has used when so many jobs have finished.
+
+    Attributes:
+        jobs: their number.
+        seconds: processor time of its process.
+        drawing: that of the processes that draw for it.
+        memory: resident in its process, MiB.
+    """
+
+    jobs: int
+    seconds: float
+    drawing: float
+    memory: float
+
+
+def print_usage(bench: Bench, jobs: int) -> None:
+    """Print the processor time and the memory of small jobs; figures and MLflow are on."""
+    marks = sorted({min(mark, jobs) for mark in (10, 50, 100, 200, 500, 1000, jobs)})
+    last = None
+    for usage in bench.usages(jobs):
+        if not marks or usage.jobs < marks[0]:
+            continue
+        marks = [mark for mark in marks if mark > usage.jobs]
+        each = "" if last is None else _each(last, usage)
+        print(f"{usage.jobs} jobs: {usage.seconds:.1f} s of the processor, {usage.drawing:.1f} s "
+              f"to draw, {usage.memory:.0f} MiB{each}", flush=True)  # fmt: skip
+        last = usage
+
+
+def _each(last: Usage, now: Usage) -> str:
+    jobs = now.jobs - last.jobs
+    own, drawing = (now.seconds - last.seconds) / jobs, (now.drawing - last.drawing) / jobs
+    return f"; a job since then: {own:.3f} s, {drawing:.3f} s to draw"
+
+
+def _read_usage(process: int, jobs: int) -> Usage:
+    proc = Path("/proc") / str(process)
+    children = [
+        int(child)
+        for task in (proc / "task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    pages = int((proc / "statm").read_text().split()[1])
+    return Usage(
+        jobs=jobs,
+        seconds=_processor_seconds(process),
+        drawing=sum(map(_processor_seconds, children)),
+        memory=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+    )
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
 class Bench:
     """A folder with images, a choice of backbone and a cache."""
 
     folder: Path
 
-    def prepare(self) -> None:
+    def prepare(self, categories: Sequence[str]) -> None:
         noise = np.random.default_rng(0)
-        for category, (train, good, defective) in COUNTS.items():
+        for category in categories:
+            train, good, defective = COUNTS[category]
             shift = 12.0
             for part, count, mean in (
                 ("train/good", train, 128.0),
@@ -137,6 +203,24 @@ class Bench:
         subprocess.run(self._command(arguments), cwd=self.folder, env=self._environment, check=True,
                        stdout=subprocess.DEVNULL)  # fmt: skip
         return time.perf_counter() - started
+
+    def usages(self, jobs: int) -> Iterator[Usage]:
+        """Sweep so many small jobs, and yield what they have used each time one has finished."""
+        command = self._command(
+            ["-m", f"category={SMALL}", "covariance=diagonal", "blocks.indices=[0,1]",
+             f"seed=range(0,{jobs})", "hydra.sweep.dir=small"]
+        )  # fmt: skip
+        process = subprocess.Popen(command, cwd=self.folder, env=self._environment,
+                                   stdout=subprocess.DEVNULL)  # fmt: skip
+        done = 0
+        while process.poll() is None and done < jobs:
+            time.sleep(0.1)
+            finished = sum(1 for _ in self.folder.glob("small/*/metrics.json"))
+            if finished > done:
+                done = finished
+                yield _read_usage(process.pid, done)
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, command)
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         return [

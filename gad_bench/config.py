@@ -77,6 +77,7 @@ class Config:
     cache_dir: str
     cache_remote: str | None
     keep_images: bool
+    cost: bool
     figures: bool
     resume: bool
     objective: str

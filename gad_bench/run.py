@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
 from gad_bench.config import check
-from gad_bench.deploy.save import Fitted, check_savable, save_detector
-from gad_bench.deploy.serving import served_model
+from gad_bench.data.split import Split
+from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
-from gad_bench.steps.cross_fitting import cross_fit
-from gad_bench.steps.evidence import obtain_evidence
+from gad_bench.steps.cross_fitting import CrossFits, cross_fit
+from gad_bench.steps.ending import End, end_here
+from gad_bench.steps.evidence import Evidence, Model, obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.results import Results, announce, announce_restored, point_the_way
+from gad_bench.steps.results import (
+    Results,
+    announce,
+    announce_restored,
+    point_the_way,
+    write_metrics,
+)
+from gad_bench.tracking import DatasetInput, TrackedRun
 
 
-def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -> Mapping[str, Any]:
+def run(  # noqa: PLR0915 - the stages stand on one page
+    config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch, end: End = end_here
+) -> Mapping[str, Any]:
     """Carry out one run and leave its files in the output folder.
 
     Args:
@@ -28,6 +41,7 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         output: the folder, made by Hydra.
         sweep: the name of the sweep that the run is a job of; None for a run on its own.
         watch: measures the stages.
+        end: draws and records, perhaps after this has returned.
 
     Returns:
         The metrics by name.
@@ -47,7 +61,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     source = parts.feature_source(config, tags)
     images = source.fingerprint(list(catalog["path"]))
     key = result_key(config, parts, catalog, splits, source, images)
-    check_savable(config, parts.detector, splits, key)
+    _require_savable(config, parts, splits, key)
+    _require_measurable(config, parts)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -55,7 +70,8 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
     if config.resume and parts.tracking.restore(description, output):
         return announce_restored(description.name, output)
 
-    with parts.tracking.run(description) as tracked:
+    with ExitStack() as recording:
+        tracked = recording.enter_context(parts.tracking.run(description))
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
@@ -70,6 +86,10 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        cost: Mapping[str, float] = {}
+        if config.cost:
+            cost = _measure_cost(config, parts, evidence, splits[-1], catalog, model)
+            watch.lap("cost")
         results = Results(
             name=description.name,
             config=config,
@@ -83,22 +103,85 @@ def run(config: DictConfig, output: Path, sweep: str | None, watch: Stopwatch) -
             localised=localised,
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
+            cost=cost,
         )
-        metrics = results.write(output)
+        metrics = results.measure(output)
         watch.lap("metrics")
-        results.draw(output, metrics)
+        results.draw_evidence(output)
         watch.lap("figures")
-        if config.save:
-            fitted = Fitted(model, outcomes[0].scores, fits, localised)
-            folder = save_detector(config, parts, source, fitted, description.tags)
-            tracked.log_model(served_model(folder))
-        tracked.log(metrics, results.images, output, results.named_curves)
-        watch.lap("record")
+        if config.save is not None:
+            _save(results, fits, source, tracked, description.tags)
+            watch.lap("record")
+        recorded = metrics, results.images, output, results.named_curves
+        end(
+            recording, results.figures(output, metrics), partial(_record, watch, tracked, *recorded)
+        )
+    watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
         point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
     return metrics
+
+
+def _require_savable(config: DictConfig, parts: Parts, splits: Sequence[Split], key: str) -> None:
+    """Refuse what cannot be saved, where that is asked for, before anything is extracted."""
+    if config.save is not None:
+        from gad_bench.deploy.save import check_savable
+
+        check_savable(config, parts.detector, splits, key)
+
+
+def _require_measurable(config: DictConfig, parts: Parts) -> None:
+    """Refuse what has no cost that is known how to measure, where that is asked for."""
+    if config.cost:
+        from gad_bench.deploy.cost import check_measurable
+
+        check_measurable(parts.detector)
+
+
+def _measure_cost(
+    config: DictConfig,
+    parts: Parts,
+    evidence: Evidence,
+    split: Split,
+    catalog: pd.DataFrame,
+    model: Model,
+) -> Mapping[str, float]:
+    """Measure what the detector costs."""
+    from gad_bench.deploy.cost import measure_cost
+
+    return measure_cost(config, parts, evidence, split, catalog, model)
+
+
+def _save(
+    results: Results,
+    fits: CrossFits,
+    source: FeatureSource,
+    tracked: TrackedRun,
+    tags: Mapping[str, str],
+) -> None:
+    """Save the detector, and record it as a model that can be served."""
+    from gad_bench.deploy.save import Fitted, save_detector
+    from gad_bench.deploy.serving import served_model
+
+    fitted = Fitted(results.model, results.scores[0], fits, results.localised)
+    folder = save_detector(results.config, results.parts, source, fitted, tags)
+    tracked.log_model(served_model(folder))
+
+
+def _record(
+    watch: Stopwatch,
+    tracked: TrackedRun,
+    metrics: Mapping[str, Any],
+    images: DatasetInput,
+    output: Path,
+    curves: Mapping[str, Sequence[float]],
+) -> None:
+    """Record a run that has all its other files."""
+    watch.lap("figures")
+    write_metrics(output, metrics)
+    tracked.log(metrics, images, output, curves)
 
 
 def _libraries(config: DictConfig, parts: Parts) -> list[str]:

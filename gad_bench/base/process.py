@@ -69,6 +69,12 @@ class Stopwatch:
         self.seconds[stage] = self.seconds.get(stage, 0) + now - self._last
         self._last = now
 
+    def add(self, other: Stopwatch) -> None:
+        """Count the stages that another has measured up to now among one's own."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] = self.seconds.get(stage, 0) + seconds
+        self._last = other._last
+
     def __str__(self) -> str:
         return ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.seconds.items())
 
@@ -201,6 +207,70 @@ def _cuda_in_turn() -> str:
     """Return the first GPU, or the one whose turn it is for a job that a launcher has numbered."""
     number = os.environ.get(TURN)
     return f"cuda:{int(number) % cuda_devices()}" if number else "cuda"
+
+
+def device_name(device: str) -> str:
+    """Return what people call a device, a CPU with the threads that are used on it."""
+    kind, _, index = resolve_device(device).partition(":")
+    if kind == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(int(index or 0))
+    if kind == "mps":
+        return f"{platform.processor()} GPU"
+    threads = thread_count()
+    return f"{_cpu_name()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _cpu_name() -> str:
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = re.search(r"^model name\s*:\s*(.+)$", facts, re.MULTILINE)
+    return named[1].strip() if named else platform.machine()
+
+
+class PeakMemory:
+    """The most memory that was held at once while inside, in bytes.
+
+    Attributes:
+        process: the process's own; the most since it began, where the system cannot forget that.
+        device: PyTorch's on a GPU, None on another device.
+    """
+
+    process: int
+    device: int | None = None
+
+    def __init__(self, device: str) -> None:
+        self._cuda = device if device.startswith("cuda") else None
+
+    def __enter__(self) -> PeakMemory:
+        with contextlib.suppress(OSError):  # not on Linux
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        if self._cuda:
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._cuda)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process = _peak_of_process()
+        if self._cuda:
+            import torch
+
+            self.device = torch.cuda.max_memory_allocated(self._cuda)
+
+
+def _peak_of_process() -> int:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
 
 
 def _has_mps() -> bool:

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from gad_bench.base.files import read_regular, sha256_of
 
 CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
+DEVICE = "device.txt"  # holds the name of that whose cost was measured
+COST_DEVICE = "cost_device"  # the tag, and the key of a report, that name it
+EXAMPLES = "heat_maps.safetensors"  # some test images small, with masks and heat maps
 MISSED = "missed.csv"  # the anomalous images that the run's threshold passes
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"
@@ -37,6 +40,12 @@ def state_of(folder: Path) -> State:
     if not (folder / METRICS).exists():
         return "unfinished"
     return "restored" if (folder / RESTORED).exists() else "finished"
+
+
+def forget_state(folder: Path) -> None:
+    """Forget what became of an earlier job in a folder."""
+    for name in (FAILURE, METRICS, RESTORED):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -39,8 +39,9 @@ from gad_bench.steps.results import (
     point_the_way,
     scored_images,
     scores_table,
+    write_metrics,
     write_missed,
-    write_results,
+    write_scores,
 )
 from gad_bench.steps.scoring import parted_scores, score
 from gad_bench.steps.training import check_finite
@@ -120,7 +121,7 @@ def evaluate_detector(
         flagged = detector.scorer.rule.decisions(scores.combined, scores.p_values)
         if flagged is not None and (scores.labels == 1).any():
             write_missed(output, scores_table(catalog, scores), flagged)
-        write_results(output, config, [catalog], [scores], localised, metrics)
+        write_scores(output, config, [catalog], [scores], localised)
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
@@ -130,6 +131,7 @@ def evaluate_detector(
 
                 maps, found = localised.maps, localised.metrics
                 draw_localisation(output, maps, scores, found, description.name)
+        write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
     announce(description.name, metrics, scores)

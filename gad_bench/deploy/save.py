@@ -41,13 +41,11 @@ class Fitted(NamedTuple):
 
 
 def check_savable(config: DictConfig, detector: object, splits: Sequence[Split], key: str) -> None:
-    """Refuse what cannot be saved, where that is asked for, before anything is extracted.
+    """Refuse what cannot be saved before anything is extracted.
 
     Raises:
         UserError: says what stands in the way.
     """
-    if config.save is None:
-        return
     if len(splits) > 1:
         raise UserError(
             f"save={config.save} takes one detector, and fold=cross fits {len(splits)}: "

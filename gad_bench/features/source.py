@@ -44,6 +44,23 @@ Images = Sequence[str] | Fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Images as a backbone is shown them: as they are, or augmented in several passes.
+
+    Attributes:
+        images: the files.
+        reader: gives, of a row's number, a call that reads it for the backbone.
+        facts: what the passes change.
+        passes: rows an image, which are adjacent.
+    """
+
+    images: Fingerprint
+    reader: Callable[[int], Callable[[], Pixels]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    passes: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureSource:
     """Gives the features of images by one backbone.
 
@@ -97,13 +114,12 @@ class FeatureSource:
             UserError: an image, the weights or the store cannot be used, or an image that must be
                 read is no longer what its fingerprint says.
         """
-        images = self.fingerprint(images)
-        seconds = 0.0
+        shown, seconds = self._as_they_are(images), 0.0
         if self.storage.keep:
-            kept = self._map_entries(images, self.storage.keep)
+            kept = self._map_entries(shown, self.storage.keep)
             if not all(entry.is_there for entry in kept):
-                seconds = self._extract_maps(images, kept)
-        stored = self._get(images, {}, 1, self.reader(images))
+                seconds = self._extract_maps(shown, kept)
+        stored = self._get(shown)
         return replace(
             stored,
             cache_hit=stored.cache_hit and not seconds,
@@ -119,12 +135,28 @@ class FeatureSource:
         Raises:
             UserError: as `features`; a map is not finite; or the maps take too much of the disk.
         """
-        images = self.fingerprint(images)
-        entries = self._map_entries(images, blocks)
+        return self._maps(self._as_they_are(images), blocks)
+
+    def augmented_maps(
+        self,
+        images: Images,
+        augmentation: Augmentation,
+        category: CategoryFacts,
+        blocks: Sequence[int],
+    ) -> ObtainedMaps:
+        """Return the maps of augmented images by block, an image's passes one after the other.
+
+        Raises:
+            UserError: as `maps`.
+        """
+        return self._maps(self._augmented(images, augmentation, category), blocks)
+
+    def _maps(self, shown: Shown, blocks: Sequence[int]) -> ObtainedMaps:
+        entries = self._map_entries(shown, blocks)
         found, seconds = self._read_maps(entries), 0.0
         if None in found:
             wanted = sorted({*blocks, *self.storage.keep})
-            seconds = self._extract_maps(images, self._map_entries(images, wanted))
+            seconds = self._extract_maps(shown, self._map_entries(shown, wanted))
             found = self._read_maps(entries)
         maps = {block: own for block, own in zip(blocks, found, strict=True) if own}
         if len(maps) < len(found):
@@ -151,6 +183,15 @@ class FeatureSource:
         Raises:
             UserError: as `features`.
         """
+        return self._get(self._augmented(images, augmentation, category))
+
+    def _as_they_are(self, images: Images) -> Shown:
+        images = self.fingerprint(images)
+        return Shown(images=images, reader=self.reader(images))
+
+    def _augmented(
+        self, images: Images, augmentation: Augmentation, category: CategoryFacts
+    ) -> Shown:
         images = self.fingerprint(images)
         size, kept = self.encoder.backbone.image_size(), self._kept_images
 
@@ -162,7 +203,7 @@ class FeatureSource:
             )
 
         facts = {"augmentation": dict(augmentation.facts(category))}
-        return self._get(images, facts, augmentation.passes, reader)
+        return Shown(images=images, reader=reader, facts=facts, passes=augmentation.passes)
 
     @property
     def _folder(self) -> Path:
@@ -172,31 +213,33 @@ class FeatureSource:
     def _kept_images(self) -> DecodedImages | None:
         return DecodedImages(self._folder) if self.keep_images else None
 
-    def _map_entries(self, images: Fingerprint, blocks: Sequence[int]) -> list[Entry]:
+    def _recipe(self, shown: Shown, **facts: Any) -> Recipe:  # noqa: ANN401 - JSON values
+        return Recipe({**self.facts(), **shown.facts, **facts}, shown.images.digests, shown.passes)
+
+    def _map_entries(self, shown: Shown, blocks: Sequence[int]) -> list[Entry]:
         """Return the entries of maps, one a block: any choice of blocks shares them."""
-        facts, precision = self.facts(), self.storage.precision
-        recipes = {
-            block: Recipe({**facts, MAPS: {"block": block, "precision": precision}}, images.digests)
-            for block in blocks
-        }
-        return [self._store.maps(recipe, block) for block, recipe in recipes.items()]
+        entries = []
+        for block in blocks:
+            facts = {MAPS: {"block": block, "precision": self.storage.precision}}
+            entries.append(self._store.maps(self._recipe(shown, **facts), block))
+        return entries
 
     def _read_maps(self, entries: Sequence[Entry]) -> list[StoredMaps | None]:
         return [self._store.read_maps(entry) for entry in entries]
 
-    def _extract_maps(self, images: Fingerprint, maps: Sequence[Entry]) -> float:
+    def _extract_maps(self, shown: Shown, maps: Sequence[Entry]) -> float:
         """Extract maps, and along with them the vectors that are not there yet."""
         blocks = [entry.extraction.deepest for entry in maps]
         deepest = max(blocks + (self.wanted_blocks() if self.storage.keep else []))
-        vectors = self._store.vectors(Recipe(self.facts(), images.digests), deepest)
-        reader = self.reader(images)
+        vectors = self._store.vectors(self._recipe(shown), deepest)
 
         def extract(rows: Sequence[int], entries: Sequence[Entry]) -> Iterator[Batch]:
             of_maps = [e.extraction.deepest for e in entries if e.extraction.maps]
             depth = sum(len(e.extraction.blocks) for e in entries if not e.extraction.maps)
             work = maps_work(self.encoder, of_maps, depth)
-            batches = self._extracted(images, rows, work, reader)
-            room = Room(self._folder, images=len(images.paths), missing=len(rows))
+            batches = self._extracted(shown, rows, work)
+            count = len(shown.images.paths) * shown.passes
+            room = Room(self._folder, images=count, missing=len(rows))
             return self.storage.stored(batches, of_maps, room)
 
         entries = [*maps] if vectors.is_there else [vectors, *maps]
@@ -212,37 +255,23 @@ class FeatureSource:
             return None
         return SharedStore(RemoteStore(RemoteFolder.at(self.cache_remote), self._folder))
 
-    def _extracted(
-        self,
-        images: Fingerprint,
-        rows: Sequence[int],
-        work: Work,
-        reader: Callable[[int], Callable[[], Pixels]],
-        passes: int = 1,
-    ) -> Iterator[Batch]:
-        """Yield what comes of rows, an image's passes being adjacent; no image may have changed."""
+    def _extracted(self, shown: Shown, rows: Sequence[int], work: Work) -> Iterator[Batch]:
+        """Yield what comes of rows; no image may have changed."""
         name = work.encoder.backbone.name
         log.info("%s is built and compiled, then %d images go through it", name, len(rows))
-        batches = self.extraction.extract(map(reader, rows), work)
+        batches = self.extraction.extract(map(shown.reader, rows), work)
         checked = iter(rows)
         for batch in show_progress(batches, name, len(rows)):
             done = islice(checked, len(batch[0]))
-            images.require_unchanged({row // passes for row in done})
+            shown.images.require_unchanged({row // shown.passes for row in done})
             yield batch
 
-    def _get(
-        self,
-        images: Fingerprint,
-        facts: Mapping[str, Any],
-        passes: int,
-        reader: Callable[[int], Callable[[], Pixels]],
-    ) -> StoredFeatures:
+    def _get(self, shown: Shown) -> StoredFeatures:
         def extract_rows(rows: Sequence[int], deepest: int) -> Iterator[Batch]:
-            work = Work(encoder=self.encoder, deepest=deepest)
-            return self._extracted(images, rows, work, reader, passes)
+            return self._extracted(shown, rows, Work(encoder=self.encoder, deepest=deepest))
 
         return self._store.get(
-            Recipe({**self.facts(), **facts}, images.digests, passes),
+            self._recipe(shown),
             blocks=self.wanted_blocks(),
             about=self.about,
             extract=extract_rows,

@@ -10,6 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import json_digest, json_pieces, read_regular, sha256_of, whole_file
+from gad_bench.base.process import thread_count
 from gad_bench.features.remote import SharedStore
 from gad_bench.features.shards import (
     LAYOUT,
@@ -456,8 +458,11 @@ def _read(folder: Path, recipe: Recipe, blocks: Sequence[int]) -> dict[int, Feat
 
 
 def _all_intact(files: Mapping[int, Path], count: int) -> bool:
-    numbers = range(count)
-    return all(n in files for n in numbers) and all(is_intact(files[n]) for n in numbers)
+    """Tell whether all shards are there and intact, reading several at once."""
+    if not all(number in files for number in range(count)):
+        return False
+    with ThreadPoolExecutor(thread_count()) as threads:
+        return all(threads.map(is_intact, (files[number] for number in range(count))))
 
 
 def _room(folder: Path, shape: tuple[int, int]) -> Features:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,52 @@ from gad_bench.figures.contact_sheet import draw_contact_sheet, extremes
 from gad_bench.figures.curves import draw_blocks, draw_curves, draw_histogram
 from gad_bench.figures.style import save_figure, save_picture
 from gad_bench.figures.training import Curves, training_curves
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFigures:
+    """The figures that every run has, with all that they show: another process can draw them.
+
+    Attributes:
+        output: the folder.
+        name: of the run.
+        images: what is shown.
+        catalog: its rows of the catalog.
+        scores: its scores, of several folds the means.
+        metrics: theirs, and of the threshold where there is one.
+        threshold: the wanted rate, and the methods that promise it.
+        folds: the folds' scores.
+        tested: of each fold's scores the images, in rising order.
+        calibrating: as for `working_points`.
+        prefix: of the files' names.
+    """
+
+    output: Path
+    name: str
+    images: str
+    catalog: pd.DataFrame
+    scores: Scores
+    metrics: Mapping[str, Any]
+    threshold: Threshold
+    folds: Sequence[Scores]
+    tested: Sequence[NDArray[np.intp]]
+    calibrating: Sequence[Scores]
+    prefix: str
+
+    def draw(self) -> None:
+        """Draw them."""
+        draw_figures(self.output, self.catalog, self.scores, self.metrics, self.name, self.images)
+        draw_calibration(
+            self.output, self.threshold, self.folds, self.tested, self.name, self.calibrating
+        )
+        add_prefix(self.output, self.prefix)
+
+
+def add_prefix(output: Path, prefix: str) -> None:
+    """Let the names of all figures in a folder begin with a prefix."""
+    for figure in output.glob("*.png"):
+        if not figure.name.startswith(prefix):
+            figure.rename(figure.with_name(prefix + figure.name))
 
 
 def draw_figures(

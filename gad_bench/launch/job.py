@@ -8,10 +8,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -35,8 +37,9 @@ from gad_bench.base.files import write_text
 from gad_bench.base.interrupt import end_if_interrupted
 from gad_bench.base.mistakes import explained
 from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
-from gad_bench.base.run_folder import FAILURE, SUMMARY, read_failure
+from gad_bench.base.run_folder import FAILURE, SUMMARY, forget_state, read_failure
 from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
+from gad_bench.steps.ending import end_here
 
 log = logging.getLogger(__name__)
 
@@ -63,25 +66,29 @@ def job(config: DictConfig) -> float:
     """Run one job, and return what an optimiser maximises."""
     settings = HydraConfig.get()
     end_if_interrupted()
-    watch = SINCE_START if settings.mode == RunMode.RUN else Stopwatch()
-    watch.lap("config")
+    watch, sweep = SINCE_START if settings.mode == RunMode.RUN else Stopwatch(), current_sweep()
+    (sweep.watch if sweep else watch).lap("config")
     with quick_imports():
         from gad_bench.run import run
     watch.lap("imports")
     configuration.register()  # in a launcher's worker process nobody has
     output = Path(settings.runtime.output_dir)
-    (output / FAILURE).unlink(missing_ok=True)
+    forget_state(output)
+    failed = partial(_fail, settings, output)
     try:
         _settle_category(config, settings.overrides.task, output)
-        metrics = run(config, output, sweep_name(), watch)
+        end = sweep.endings.of(failed) if sweep else end_here
+        metrics = run(config, output, sweep_name(), watch, end)
         value = objective(metrics, config.objective)
     except Exception as error:
         end_if_interrupted()  # a library made an error of it
-        _write_failure(output, error, list(settings.overrides.task))
+        failed(error)
         if settings.mode == RunMode.RUN:
             raise SystemExit(tell(error)) from None
-        log.error("job %s failed: %s", settings.job.num, one_line(error))
         raise
+    finally:
+        if sweep:
+            sweep.watch.add(watch)
     end_if_interrupted()
     return value
 
@@ -138,6 +145,13 @@ def _is_news(error: Exception) -> bool:
     return one_line(error) not in [read_failure(folder)["error"] for folder in failed]
 
 
+def _fail(settings: HydraConf, output: Path, error: Exception) -> None:
+    """Write down that a job failed, and tell of it where others go on."""
+    _write_failure(output, error, list(settings.overrides.task))
+    if settings.mode == RunMode.MULTIRUN:
+        log.error("job %s failed: %s", settings.job.num, one_line(error))
+
+
 def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None:
     failure = {
         "overrides": overrides,
@@ -153,6 +167,7 @@ def _write_failure(output: Path, error: Exception, overrides: list[str]) -> None
 
 def _end_sweep(sweep: Sweep, status: int) -> int:
     """Tell what became of a sweep's jobs, record it, and return the status of the whole."""
+    sweep.finish_own()
     survey = sweep.survey()
     lost = survey.never_started
     kinds = [*survey.counts.items(), *([("never started", lost)] if lost else [])]
@@ -176,9 +191,12 @@ def _end_sweep(sweep: Sweep, status: int) -> int:
         print(f"report: {page}")
     if sweep.tracker.viewer:
         print(f"compare runs: {sweep.tracker.viewer}")
+    if sweep.watch.seconds:
+        sweep.watch.lap("report")
+        print(f"time: {sweep.watch}")
     if cut_off or lost:
         return status or FAILED
-    if status == FAILED and failures and all(f["status"] == IMPOSSIBLE for f in failures):
+    if status in (DONE, FAILED) and failures and all(f["status"] == IMPOSSIBLE for f in failures):
         return IMPOSSIBLE
     return status or (FAILED if failures else DONE)
 

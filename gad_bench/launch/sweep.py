@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gad_bench.base.command import IMPOSSIBLE
 from gad_bench.base.errors import UserError
 from gad_bench.base.files import write_text
+from gad_bench.base.process import Stopwatch
 from gad_bench.base.run_folder import (
     SUMMARY,
     State,
@@ -35,6 +36,7 @@ from gad_bench.base.run_folder import (
 )
 from gad_bench.base.stored_config import read_stored
 from gad_bench.config import build, build_dataset, override
+from gad_bench.launch.endings import Endings
 from gad_bench.tracking import SweepSummary, Tracker, refuse_password
 
 log = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ EXTRAS = {
     "hydra_submitit_launcher": "slurm",
 }
 """Plugins by package, and the extra of gad-bench that installs each."""
-BASIC = ".BasicSweeper"  # Hydra's own, which runs every combination
+BASIC = (".ProductSweeper", ".BasicSweeper")  # ours and Hydra's, which run every combination
 WITHOUT_LABELS = "_synthetic"  # ends the name of a metric of painted defects
 CATEGORY, EVERY = "category", "*"  # in an experiment's hydra.sweeper.params: all of the data set
 
@@ -80,16 +82,33 @@ class Survey:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep that this process started."""
+    """A sweep that this process started.
+
+    Attributes:
+        name: by which its jobs find it, in whatever process.
+        folder: where they write.
+        tracker: where it is recorded.
+        choosing: in words, how an optimiser chooses the jobs.
+        watch: of the stages of the sweep, and of the jobs in this process.
+        endings: of those.
+    """
 
     name: str
     folder: Path
     tracker: Tracker
-    choosing: str = ""  # in words, how an optimiser chooses the jobs
+    choosing: str = ""
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    endings: Endings = field(default_factory=Endings)
 
     def states(self) -> list[tuple[Path, State]]:
         """Return each job's folder and what became of the job, in the jobs' order."""
         return [(folder, state_of(folder)) for folder in job_folders(self.folder)]
+
+    def finish_own(self) -> None:
+        """Draw and record what is left of the jobs that ran in this process."""
+        self.endings.close()
+        if self.watch.seconds:
+            self.watch.lap("figures")
 
     def survey(self) -> Survey:
         """Look once at what became of all the jobs that were asked for."""

@@ -28,7 +28,10 @@ from gad_bench.report.frame import run_keys
 
 log = logging.getLogger(__name__)
 
-SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+SWEEPERS = (
+    "hydra_plugins.gad_bench_sweeper.ProductSweeper",
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",  # of older sweeps
+)
 PLAIN = ("category", "fold.index")  # what changes no other key
 UNTOLD = (UserError, HydraException, OmegaConfBaseException, KeyError, TypeError, AttributeError)
 """What a damaged or hostile file ends in: its sweep is told without the jobs that never started."""
@@ -46,7 +49,7 @@ def asked_jobs(multirun: Path) -> list[Job]:
     """
     try:
         hydra = read_stored(multirun)["hydra"]
-        if hydra["sweeper"]["_target_"] != SWEEPER:
+        if hydra["sweeper"]["_target_"] not in SWEEPERS:
             return []
         params = (hydra["sweeper"].get("params") or {}).items()
         lines = [*(_line(key, value) for key, value in params), *hydra["overrides"]["task"]]

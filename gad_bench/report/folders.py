@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.references import unescaped
-from gad_bench.base.run_folder import FAILURE, METRICS, state_of
+from gad_bench.base.run_folder import COST_DEVICE, DEVICE, FAILURE, METRICS, state_of
 from gad_bench.base.stored_config import read_stored
 from gad_bench.report.asked import asked_jobs, composed_keys
 from gad_bench.report.frame import Run, Status, run_keys
@@ -86,6 +86,8 @@ def _read_run(output: Path) -> Run:
             raise UserError(f"{output} is no run of gad_bench: name another folder by --from")
         keys = run_keys(config, choices["hydra"]["runtime"]["choices"])
         keys["category"] = unescaped(keys["category"])
+        if (output / DEVICE).is_file():
+            keys[COST_DEVICE] = _text(output / DEVICE).strip()
     run = partial(Run, keys=keys, place=str(output))
     state = state_of(output)
     if state == "unfinished":

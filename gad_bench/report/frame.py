@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 
 from gad_bench.base.process import config_folder
+from gad_bench.base.run_folder import COST_DEVICE
 from gad_bench.config import leaves
 
 Setting = frozenset[tuple[str, str]]
@@ -29,11 +30,18 @@ METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?
 ALL = "all"  # the blocks combined, or the images that are fitted
 SHOTS = "shots"
 HIGHER_IS_BETTER = ("auroc", "aupr", "aupimo", "pixel_auroc", "tpr")
-SHARES = ("auroc", "aupr", "aupimo", "pixel_auroc", "fpr", "tpr")  # quantities in [0, 1], printed in percent
+SHARES = (
+    "auroc",
+    "aupr",
+    "aupimo",
+    "pixel_auroc",
+    "fpr",
+    "tpr",
+)  # quantities in [0, 1], printed in percent
 
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
-    *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume"),
+    *("cache_dir", "keep_images", "device", "batch_size", "figures", "resume", "cost", COST_DEVICE),
     *("tracking", "experiment", "variant", "hydra", "save", "explanation", "embedding"),
     "extraction",
     "objective",

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gad_bench.evaluation.paired import ALIKE
+from gad_bench.report.cost import cost_words, draw_cost, has_cost
 from gad_bench.report.draws import DRAW, DRAWN, draw_along_draws, words_of_draws
 from gad_bench.report.frame import ALL
 from gad_bench.report.ranking import Ranking, draw_ranking, rank_settings
@@ -65,7 +66,7 @@ def draw_table(table: Table) -> list[Picture]:
     drawn = table.cells[table.cells["finished"] > 0]
     hollow = "" if drawn["complete"].all() else HOLLOW_WORDS
     if table.layout.ranked:
-        return [Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)]
+        return [_ranked_picture(table, hollow)]
     if table.layout.rows == ("block", "sigma") and table.layout.columns[-1] == "metric":
         return [Picture(f"{name}_rates", draw_rates(table), RATE_WORDS)]
     if table.layout.rows == ("category",):
@@ -80,6 +81,13 @@ def draw_table(table: Table) -> list[Picture]:
     if _runs_along_numbers(table):
         return [Picture(f"{name}_lines", draw_lines(table), LINE_WORDS + hollow)]
     return []
+
+
+def _ranked_picture(table: Table, hollow: str) -> Picture:
+    name = table.layout.name
+    if has_cost(table):
+        return Picture(f"{name}_front", draw_cost(table), cost_words(table))
+    return Picture(f"{name}_intervals", draw_ranked(table), RANKED_WORDS + hollow)
 
 
 def _ranking_picture(name: str, ranking: Ranking, table: Table) -> Picture:

@@ -12,6 +12,7 @@ import yaml
 
 from gad_bench.base.errors import UserError
 from gad_bench.report.comparison import Comparison, compare
+from gad_bench.report.cost import LATENCY
 from gad_bench.report.differences import Differences, find_differences
 from gad_bench.report.frame import Run, long_frame, one_run_each
 from gad_bench.report.tables import Layout, Table, fill
@@ -135,6 +136,8 @@ def _wanted(frame: pd.DataFrame, request: Request) -> list[Layout]:
 def _for_any_runs(frame: pd.DataFrame, where: Where) -> list[Layout]:
     """Return the layouts of settings beside each other; many stand below each other, ranked."""
     layouts = [named_layout(name, where) for name in FOR_ANY_RUNS]
+    if (frame["metric"] == LATENCY).any():
+        layouts.append(named_layout("cost", where))
     if frame["setting"].nunique() <= MOST_COLUMNS:
         return layouts
     turned = [replace(layout, rows=layout.columns, columns=layout.rows) for layout in layouts]

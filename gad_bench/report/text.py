@@ -17,6 +17,13 @@ NAMES = {
     "aupr": "average precision in %",
     "fpr": "false positive rate in %",
     "tpr": "true positive rate in %",
+    "cost_latency_ms": "latency in ms",
+    "cost_latency_p95_ms": "latency in ms, 95th percentile",
+    "cost_images_per_second": "images/s in batches",
+    "cost_seconds_fit": "time to fit in s",
+    "cost_memory_mb": "process memory in MB",
+    "cost_device_memory_mb": "GPU memory in MB",
+    "cost_size_mb": "saved size in MB",
 }
 INTERVAL = "of one category the 95 % bootstrap interval over the test images"
 MEAN = "all categories"  # the last row of a table of categories
@@ -69,7 +76,9 @@ def head_of(table: Table) -> list[str]:
 
 def number_text(value: float, metric: str) -> str:
     """Return a number as it is printed: percent with one decimal, others with three digits."""
-    return f"{value:.1f}" if factor(metric) != 1 else f"{value:.3g}"
+    if factor(metric) != 1:
+        return f"{value:.1f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def value_text(cell: Cell) -> str:

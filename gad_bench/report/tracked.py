@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
+from gad_bench.base.run_folder import COST_DEVICE
 from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
 from gad_bench.tracking import without_password
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # runs a request
-TAGS = (*CHOICES, "dataset", "category", "fold", "experiment")
+TAGS = (*CHOICES, "dataset", "category", "fold", "experiment", COST_DEVICE)
 SQLITE = b"SQLite format 3\0"  # how a database's file begins
 FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
 

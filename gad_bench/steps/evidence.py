@@ -30,7 +30,12 @@ from gad_bench.steps.lessons import KeptNetworks, Lessons, read_lessons
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import fit, parted_scores, score
-from gad_bench.steps.training import Training, obtain_training
+from gad_bench.steps.training import (
+    Training,
+    TrainingMaps,
+    obtain_training,
+    obtain_training_maps,
+)
 from gad_bench.trained import ImageDetector
 from gad_bench.trained.schedule import Curves, Trained, is_finished
 
@@ -116,7 +121,7 @@ def obtain_evidence(
         UserError: an image or the store cannot be used, a feature is not finite, or a supervised
             detector would be fitted on what it is tested on.
     """
-    detector = parts.detector
+    detector, limits = parts.detector, parts.dataset.facts(config.category)
     if parts.supervised:
         require_apart(splits, images)
     if isinstance(detector, ImageDetector):
@@ -131,17 +136,15 @@ def obtain_evidence(
             cache_hit=all(is_finished(folder) for folder in folders),
             seed=config.seed,
             smallest_defect=(
-                defect_share(parts.dataset.facts(config.category), catalog)
-                if detector.needs_smallest_defect
-                else None
+                defect_share(limits, catalog) if detector.needs_smallest_defect else None
             ),
         )
     if isinstance(detector, PatchDetector):
         maps = source.maps(images, parts.map_blocks(detector))
+        shown = obtain_training_maps(catalog, splits, maps, source, parts.augmentation, limits)
         size = parts.backbone.image_size()
-        return MapEvidence(catalog, maps, detector, size, config.seed, parts.metrics)
+        return MapEvidence(catalog, maps, shown, detector, size, config.seed, parts.metrics)
     features = source.features(images)
-    limits = parts.dataset.facts(config.category)
     training = obtain_training(catalog, splits, features, source, parts.augmentation, limits)
     return VectorEvidence(config, parts, detector, catalog, features, training, source, images)
 
@@ -220,6 +223,7 @@ class MapEvidence:
 
     catalog: pd.DataFrame
     stored: ObtainedMaps
+    training: TrainingMaps
     detector: PatchDetector
     image_size: Size
     seed: int  # of the bootstrap
@@ -228,12 +232,12 @@ class MapEvidence:
     @property
     def cache_hit(self) -> bool:
         """Whether nothing had to be extracted."""
-        return self.stored.cache_hit
+        return all(maps.cache_hit for maps in self._obtained)
 
     @property
     def seconds_extract(self) -> float:
         """What the extraction took."""
-        return self.stored.seconds_extract
+        return sum(maps.seconds_extract for maps in self._obtained)
 
     @one_thread()
     def fit(self, split: Split) -> FittedPatchDetector:
@@ -242,7 +246,7 @@ class MapEvidence:
         Raises:
             UserError: the maps admit no fit, or it takes too much memory.
         """
-        return self.detector.fit(self.stored.rows(split.train))
+        return self.detector.fit(self.training.rows(split))
 
     def score(self, model: FittedPatchDetector, split: Split) -> Outcome:
         """Score the test and validation rows."""
@@ -262,6 +266,12 @@ class MapEvidence:
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
+
+    @property
+    def _obtained(self) -> list[ObtainedMaps]:
+        """The images' maps, and those of augmented ones where they are others."""
+        fitted = self.training.maps
+        return [self.stored] if fitted is self.stored else [self.stored, fitted]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.choices import default_choices
 from gad_bench.base.files import json_digest
-from gad_bench.base.process import config_folder
+from gad_bench.base.process import config_folder, device_name
+from gad_bench.base.run_folder import COST_DEVICE
 from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
@@ -70,22 +71,28 @@ def describe(
     return Description(
         name=run_name(tags),
         params={**tags, **flatten(config)},
-        tags={**tags, **versions(), KEY: key, FILES: files_left(config)},
+        tags={**tags, **versions(), **_device(config), KEY: key, FILES: files_left(config)},
         sweep=sweep,
     )
 
 
 def files_left(config: DictConfig) -> str:
     """Return the kinds of files that a run leaves: results, figures, and by which choices."""
+    results = ["results", "cost"] if config.cost else ["results"]
     if not config.figures:
-        return "results"
+        return " ".join(results)
     further = [
         f"{group}:{json_digest(chosen)[:12]}"
         for group, none in (("explanation", NoExplanation), ("embedding", NoEmbedding))
         if (chosen := OmegaConf.to_container(config[group], resolve=True))
         != {TARGET: f"{none.__module__}.{none.__qualname__}"}
     ]
-    return " ".join(["results", "figures", *further])
+    return " ".join([*results, "figures", *further])
+
+
+def _device(config: DictConfig) -> dict[str, str]:
+    """Return the name of the device whose time and memory are measured."""
+    return {COST_DEVICE: device_name(config.device)} if config.cost else {}
 
 
 def run_name(tags: Mapping[str, str]) -> str:
@@ -169,8 +176,14 @@ def _read_choice(name: str) -> DictConfig:
     for folder in sources:
         file = Path(folder.removeprefix("file://")) / f"{name}.yaml"
         if file.is_file():
-            return cast("DictConfig", OmegaConf.load(file))
+            return _read_yaml(file)
     return OmegaConf.create()
+
+
+@cache
+def _read_yaml(file: Path) -> DictConfig:
+    """Read a file once for all jobs of this process, of whose time it would be a tenth."""
+    return cast("DictConfig", OmegaConf.load(file))
 
 
 @cache

@@ -175,7 +175,6 @@ class Parts:
         self.map_blocks(detector)
         self._require_none(
             "on patches",
-            augmentation="changed copies of vectors are stored, not of maps",
             localisation="it gives heat maps itself",
             explanation="its scores come from no single block",
             embedding="it has maps of images, not vectors",

@@ -18,8 +18,17 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
-from gad_bench.base.process import Stopwatch
-from gad_bench.base.run_folder import CONFIG, METRICS, MISSED, RESTORED, SCORES, read_metrics
+from gad_bench.base.process import Stopwatch, device_name
+from gad_bench.base.run_folder import (
+    CONFIG,
+    DEVICE,
+    EXAMPLES,
+    METRICS,
+    MISSED,
+    RESTORED,
+    SCORES,
+    read_metrics,
+)
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
@@ -33,8 +42,10 @@ from gad_bench.evaluation import (
 from gad_bench.evaluation.scores import DETECTED
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
+from gad_bench.patches.examples import examples_of, write_examples
 from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
@@ -89,17 +100,20 @@ def write_missed(output: Path, scores: pd.DataFrame, flagged: NDArray[np.bool_])
     write_text(output / MISSED, ranked.to_csv(index=False))
 
 
-def write_results(
+def write_scores(
     output: Path,
     config: DictConfig,
     tested: Sequence[pd.DataFrame],
     folds: Sequence[Scores],
     localised: Localised | None,
-    metrics: Mapping[str, Any],
 ) -> None:
-    """Write config.yaml, scores.csv and, last, metrics.json: where it is, the run has finished."""
+    """Write config.yaml and scores.csv."""
     write_text(output / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     write_text(output / SCORES, _folds_table(tested, folds, localised).to_csv(index=False))
+
+
+def write_metrics(output: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics.json, the last of a run's files: where it is, the run has finished."""
     write_text(output / METRICS, json.dumps(metrics, indent=1) + "\n")
 
 
@@ -244,6 +258,7 @@ class Results:
         localised: the test images' heat maps, None without localisation.
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
+        cost: what the detector costs, by metric; empty where that was not measured.
     """
 
     name: str
@@ -252,12 +267,13 @@ class Results:
     catalog: pd.DataFrame
     splits: Sequence[Split]
     evidence: Evidence
-    model: object
+    model: Any
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
     curves: Sequence[Curves]
     seconds_fit: float
+    cost: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -265,79 +281,104 @@ class Results:
         stored = self.evidence.stored
         return scored_images(self.parts.dataset, self.config.category, self.catalog, stored)
 
-    def write(self, output: Path) -> dict[str, Any]:
-        """Write config.yaml, scores.csv and metrics.json; return the metrics."""
+    def measure(self, output: Path) -> dict[str, Any]:
+        """Write config.yaml, scores.csv and, of a threshold, missed.csv; return the metrics."""
         points = self._points
         metrics = {
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
+            **self.cost,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
+        if self.cost:
+            write_text(output / DEVICE, device_name(self.config.device) + "\n")
         if "tpr_conformal" in metrics:
-            shown, rows = average_folds(points.scores, self._tested)
-            table = scores_table(self.catalog.iloc[rows], shown)
-            flagged = np.asarray(shown.p_values) <= metrics["fpr_used"]
-            write_missed(output, table, flagged)
-        write_results(output, self.config, tables, points.scores, self.localised, metrics)
+            scores, rows = self._shown
+            flagged = np.asarray(scores.p_values) <= metrics["fpr_used"]
+            write_missed(output, scores_table(self.catalog.iloc[rows], scores), flagged)
+        write_scores(output, self.config, tables, points.scores, self.localised)
+        if self.localised and not self.scores[0].lacking:
+            write_examples(output / EXAMPLES, examples_of(self.localised.maps))
         return metrics
 
-    def draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        """Draw the figures that are wanted; those of several folds show the images' mean scores.
+    def draw_evidence(self, output: Path) -> None:
+        """Draw what takes features or maps, where it is wanted: embedding, heat maps, explanation.
 
-        Without test images they show the good images held out. The files' names say where labels
-        were learned from.
-
-        Args:
-            output: the folder.
-            metrics: as `write` returns them; they are those of the only fold's scores.
+        The files' names say where labels were learned from.
         """
         if not self.config.figures:
             return
-        self._draw(output, metrics)
-        if self.parts.supervised:
-            for figure in output.glob("*.png"):
-                figure.rename(figure.with_name(f"{SUPERVISED}_{figure.name}"))
+        from gad_bench.figures.run_figures import add_prefix
 
-    def _draw(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_calibration, draw_figures, draw_training
+        self._draw_evidence(output)
+        add_prefix(output, self._prefix)
+
+    def figures(self, output: Path, metrics: Mapping[str, Any]) -> Draw | None:
+        """Return what draws the other figures, if they are wanted.
+
+        Those of several folds show the images' mean scores. Without test images they show the good
+        images held out.
+
+        Args:
+            output: the folder.
+            metrics: as `measure` returns them; they are those of the only fold's scores.
+        """
+        if not self.config.figures:
+            return None
+        from gad_bench.figures.run_figures import RunFigures
+
+        (scores, rows), images = self._shown, "test images"
+        if not len(rows):
+            held_out = held_out_as_tested(self.calibrating or self.scores)
+            if held_out is None:
+                return None
+            (scores, rows), images = held_out, "good images held out"
+        elif len(self.scores) > 1:
+            metrics = self._points.metrics | evaluate(
+                scores, seed=self.config.seed, definitions=self.parts.metrics
+            )
+        return RunFigures(
+            output=output,
+            name=self.name,
+            images=images,
+            catalog=self.catalog.iloc[rows],
+            scores=scores,
+            metrics=metrics,
+            threshold=self.parts.threshold,
+            folds=self.scores,
+            tested=self._tested,
+            calibrating=self.calibrating,
+            prefix=self._prefix,
+        ).draw
+
+    def _draw_evidence(self, output: Path) -> None:
+        from gad_bench.figures.run_figures import draw_training
 
         if self.curves:
             best = [fold.best_epoch for fold in self.curves]
             draw_training(output, [fold.values for fold in self.curves], best, self.name)
-        stored = self.evidence.stored
+        (scores, rows), stored = self._shown, self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
-        shown, rows = average_folds(self._points.scores, self._tested)
-        if not len(rows):
-            self._draw_held_out(output, metrics)
-            return
-        tested = self.catalog.iloc[rows]
-        if len(self.scores) > 1:
-            metrics = self._points.metrics | evaluate(
-                shown, seed=self.config.seed, definitions=self.parts.metrics
-            )
-        draw_figures(output, tested, shown, metrics, self.name)
-        draw_calibration(
-            output, self.parts.threshold, self.scores, self._tested, self.name, self.calibrating
-        )
-        if shown.lacking:
+        if scores.lacking:
             return
         if self.localised:
             from gad_bench.figures.heat_maps import draw_localisation
 
             maps, found = self.localised.maps, self.localised.metrics
-            draw_localisation(output, maps, shown, found, self.name)
-        self.evidence.draw(output, self.model, rows, shown, self.name)
+            draw_localisation(output, maps, scores, found, self.name)
+        self.evidence.draw(output, self.model, rows, scores, self.name)
 
-    def _draw_held_out(self, output: Path, metrics: Mapping[str, Any]) -> None:
-        from gad_bench.figures.run_figures import draw_figures
+    @property
+    def _prefix(self) -> str:
+        """What the names of the figures begin with."""
+        return f"{SUPERVISED}_" if self.parts.supervised else ""
 
-        if held_out := held_out_as_tested(self.calibrating or self.scores):
-            scores, rows = held_out
-            tested = self.catalog.iloc[rows]
-            draw_figures(output, tested, scores, metrics, self.name, "good images held out")
+    @cached_property
+    def _shown(self) -> tuple[Scores, Rows]:
+        return average_folds(self._points.scores, self._tested)
 
     @cached_property
     def _points(self) -> WorkingPoints:

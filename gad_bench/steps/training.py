@@ -1,4 +1,4 @@
-"""The vectors that detectors are fitted on: the training images' own, or of augmented copies."""
+"""What detectors are fitted on: vectors or maps of the training images, or of augmented copies."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import CategoryFacts
 from gad_bench.data.split import Rows, Split
 from gad_bench.features.interface import Features
+from gad_bench.features.maps import MapRows, ObtainedMaps
 from gad_bench.features.source import FeatureSource
 from gad_bench.features.store import StoredFeatures
 from gad_bench.gaussian import Samples
@@ -91,6 +92,58 @@ def obtain_training(
         cache_hit=all(part.cache_hit for part in stored),
         seconds_extract=sum(part.seconds_extract for part in stored),
     )
+
+
+@dataclass(frozen=True)
+class TrainingMaps:
+    """Maps to be fitted.
+
+    Attributes:
+        maps: an image's passes one after the other.
+        images: of each image the row in the catalog.
+        passes: maps an image.
+    """
+
+    maps: ObtainedMaps
+    images: Rows
+    passes: int = 1
+
+    def rows(self, split: Split) -> MapRows:
+        """Return those that a fold fits, in its images' order."""
+        order = np.argsort(self.images)
+        places = order[np.searchsorted(self.images, split.train, sorter=order)]
+        return self.maps.rows((places[:, None] * self.passes + np.arange(self.passes)).ravel())
+
+
+def obtain_training_maps(
+    catalog: pd.DataFrame,
+    splits: Sequence[Split],
+    maps: ObtainedMaps,
+    source: FeatureSource,
+    augmentation: Augmentation,
+    category: CategoryFacts,
+) -> TrainingMaps:
+    """Return the maps to be fitted, augmenting where that is asked for.
+
+    Args:
+        catalog: of all images.
+        splits: the folds.
+        maps: of all images as they are.
+        source: of augmented ones.
+        augmentation: none, or of every training image of the catalog, whatever the fold, and of
+            every anomalous test image as soon as the fitted ones are contaminated.
+        category: its limits on geometry.
+
+    Raises:
+        UserError: as `FeatureSource.maps`.
+    """
+    if isinstance(augmentation, NoAugmentation):
+        return TrainingMaps(maps, np.arange(len(catalog)))
+    fitted = np.unique(np.concatenate([split.train for split in splits]))
+    rows = np.concatenate(_augmented_rows(catalog, fitted))
+    paths = list(catalog["path"].iloc[rows])
+    shown = source.augmented_maps(paths, augmentation, category, list(maps.blocks))
+    return TrainingMaps(shown, rows, augmentation.passes)
 
 
 def check_finite(catalog: pd.DataFrame, features: Mapping[int, Features]) -> None:

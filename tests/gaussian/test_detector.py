@@ -27,12 +27,13 @@ def choices(group: str) -> list[str]:
 
 
 def detectors_of_vectors() -> list[str]:
-    folder = config_folder() / "detector"
-    return [
-        name
+    """Those that learn from vectors alone: neither from maps nor from images, nor from labels."""
+    others = ("gad_bench.patches", "gad_bench.trained", "gad_bench.gaussian.linear_probe")
+    texts = {
+        name: (config_folder() / "detector" / f"{name}.yaml").read_text()
         for name in choices("detector")
-        if "gad_bench.patches" not in (folder / f"{name}.yaml").read_text()
-    ]
+    }
+    return [name for name, text in texts.items() if not any(other in text for other in others)]
 
 
 @cache

@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from gad_bench import Detector
 from gad_bench.features import extraction
+from gad_bench.features.extraction import read_input
 
 DETECTORS = [
     *("padim", "patch_gaussian", "patchcore", "patchcore_anomalib"),
@@ -131,7 +132,7 @@ def test_a_saved_detector_is_evaluated_with_pixel_metrics(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["augmentation=paper"], "augmentation= does not go with a detector on patches"),
+        (["augmentation=rotations", "augmentation.angles=[0,360]"], "must be different turns"),
         (["localisation=padim"], "localisation= does not go with a detector on patches"),
         (["explanation=components"], "explanation= does not go with a detector on patches"),
         (["embedding=pca"], "embedding= does not go with a detector on patches"),
@@ -149,3 +150,21 @@ def test_what_is_impossible_is_one_line(
     program: Program, places: list[str], more: list[str], message: str
 ) -> None:
     assert message in refused(program, places, "detector=patchcore", *more)
+
+
+def test_of_rotated_training_images_a_rotated_one_is_known(
+    program: Program, places: list[str]
+) -> None:
+    turns = ["augmentation=rotations", "augmentation.angles=[0,90]"]
+    knn = ["detector=patch_knn", "contamination=0.1", "figures=false"]
+    run(program, places, *knn, "save=plain")
+    assert run(program, places, *knn, *turns, "save=turned").metrics["cache_hit"] is False
+    assert run(program, places, *knn, *turns).metrics["cache_hit"] is True
+    banks = [Detector.load(name).scorer.model.scorer.bank for name in ("plain", "turned")]
+    assert len(banks[1].entries) == 2 * len(banks[0].entries)
+    good = sorted(Path(places[0].partition("=")[2]).glob("*/wood/train/good/*"))
+    kept = Detector.load("turned").predict(list(map(str, good))).scores.argmin()
+    image = np.rot90(read_input(str(good[kept]), 64)).copy()
+    scores = [Detector.load(name).predict(image).scores[0] for name in ("plain", "turned")]
+    assert scores[1] == pytest.approx(0, abs=1e-9)
+    assert scores[0] > 1e-4
