@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 MOST = 12  # methods beside one another
 WORDS = (
-    "{category}: the same test images by each method, brightest where it is most anomalous. Each has "
-    "colours of its own, from the median of its maps here to their highest value but for 0.5 %; the "
-    "outline is the defect's mask."
+    "{category}: the same test images by each method, brightest where it is most anomalous. Each "
+    "has colours of its own, from the median of its maps here to their highest value but for "
+    "0.5 %; the outline is the defect's mask."
 )
 COLOURS = "inferno"
 
