@@ -12,7 +12,7 @@ import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
-from gad_bench.config import check
+from gad_bench.config import build_dataset, check
 from gad_bench.data.split import Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
@@ -20,14 +20,9 @@ from gad_bench.steps.cross_fitting import CrossFits, cross_fit
 from gad_bench.steps.ending import End, end_here
 from gad_bench.steps.evidence import Evidence, Model, obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
+from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
-from gad_bench.steps.results import (
-    Results,
-    announce,
-    announce_restored,
-    point_the_way,
-    write_metrics,
-)
+from gad_bench.steps.results import Results, write_metrics
 from gad_bench.tracking import DatasetInput, TrackedRun
 
 
@@ -52,7 +47,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     check(config)
     parts = Parts.build(config)
     watch.lap("imports")
-    catalog = parts.dataset.catalog(config.category)
+    catalog = build_dataset(config, config.category).catalog(config.category)
     parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)
@@ -86,6 +81,9 @@ def run(  # noqa: PLR0915 - the stages stand on one page
         localised = evidence.localise(splits, outcomes)
         if localised:
             watch.lap("localisation")
+        attributed = evidence.attribute(model, splits[-1])
+        if attributed:
+            watch.lap("attribution")
         cost: Mapping[str, float] = {}
         if config.cost:
             cost = _measure_cost(config, parts, evidence, splits[-1], catalog, model)
@@ -101,6 +99,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             scores=[outcome.scores for outcome in outcomes],
             calibrating=fits.scores,
             localised=localised,
+            attributed=attributed,
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
             cost=cost,

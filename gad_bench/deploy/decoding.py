@@ -19,7 +19,7 @@ import numpy as np
 from gad_bench.base.errors import UserError
 from gad_bench.base.stored_config import is_of
 from gad_bench.deploy.format import ARRAY, CLASS, MAP, OWN, Arrays, class_name
-from gad_bench.deploy.schema import CLASSES, KINDS, problems
+from gad_bench.deploy.schema import CLASSES, FIELDS, KINDS, problems
 
 LARGEST_INTEGER = 2**53
 ABOUT = ("key", "dataset", "category", "backbone")
@@ -211,7 +211,7 @@ def _hints(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a dataclass
     fields = [field.name for field in dataclasses.fields(kind)]
     if kind.__module__.partition(".")[0] != OWN:
         return dict.fromkeys(fields, Any)
-    hints = typing.get_type_hints(kind)
+    hints = {**typing.get_type_hints(kind), **FIELDS.get(kind, {})}
     return {name: hints[name] for name in fields}
 
 

@@ -22,6 +22,7 @@ from gad_bench.deploy.format import CONFIG
 from gad_bench.deploy.rule import DecisionRule
 from gad_bench.evaluation import Scores, evaluate
 from gad_bench.evaluation.definitions import SOUND, Definitions
+from gad_bench.evaluation.thresholds import CONFORMAL
 from gad_bench.evaluation.working_points import measured_rates
 from gad_bench.features.blocks import Blocks
 from gad_bench.features.extraction import Here
@@ -32,11 +33,10 @@ from gad_bench.gaussian.statistics import Vector
 from gad_bench.patches import FittedPatchDetector
 from gad_bench.steps.evidence import score_maps
 from gad_bench.steps.identity import CHOICES, flatten, versions
+from gad_bench.steps.last_words import announce, point_the_way
 from gad_bench.steps.localising import Localised, measure_folds
 from gad_bench.steps.parts import stored_source
 from gad_bench.steps.results import (
-    announce,
-    point_the_way,
     scored_images,
     scores_table,
     write_metrics,
@@ -125,12 +125,14 @@ def evaluate_detector(
         if config.figures:
             from gad_bench.figures.run_figures import draw_figures
 
-            draw_figures(output, catalog, scores, metrics, description.name)
+            decided = metrics | _threshold(detector.scorer.rule)
+            draw_figures(output, catalog, scores, decided, description.name)
             if localised and not scores.lacking:
                 from gad_bench.figures.heat_maps import draw_localisation
 
                 maps, found = localised.maps, localised.metrics
-                draw_localisation(output, maps, scores, found, description.name)
+                file = output / "localisation.png"
+                draw_localisation(file, maps, scores, found, description.name)
         write_metrics(output, metrics)
         tracked.log(metrics, scored_images(dataset, config.category, catalog, features), output)
         watch.lap("metrics, figures and record")
@@ -202,6 +204,14 @@ def _p_values(
     found = [rule.p_values(scores.combined[rows], maps.read(rows)) for rows in maps.batches()]
     known = [values for values in found if values is not None]
     return np.concatenate(known) if known else None
+
+
+def _threshold(rule: DecisionRule) -> dict[str, float]:
+    """Return by what images held out decide, under the names that a run's figures know."""
+    if rule.method != CONFORMAL:
+        return {}
+    threshold = {} if rule.threshold is None else {"threshold_conformal": rule.threshold}
+    return {"fpr_used": rule.rate, **threshold}
 
 
 def _rates(scores: Scores, rule: DecisionRule) -> dict[str, float]:

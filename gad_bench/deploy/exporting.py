@@ -25,8 +25,8 @@ from gad_bench.patches import FittedPatchDetector
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gad_bench.deploy.graph import DetectorGraph
     from gad_bench.deploy.patch_graph import PatchGraph
+    from gad_bench.steps.graph import DetectorGraph
 
     Graph = DetectorGraph | PatchGraph
 
@@ -98,8 +98,8 @@ def graph_of(detector: SavedDetector) -> Graph:
     Raises:
         UserError: a part has no graph.
     """
-    from gad_bench.deploy.graph import DetectorGraph
     from gad_bench.deploy.patch_graph import PatchGraph
+    from gad_bench.steps.graph import DetectorGraph
 
     scorer = detector.scorer
     graph: Graph

@@ -17,14 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from gad_bench.base.errors import UserError
-from gad_bench.deploy.graph import (
-    Centred,
-    LinearMap,
-    metric_module,
-    step_module,
-    tensor,
-    vector_module,
-)
 from gad_bench.features.interface import Backbone, height_and_width
 from gad_bench.gaussian import projection as projections
 from gad_bench.gaussian.whitening import Whitening
@@ -38,6 +30,14 @@ from gad_bench.patches.neighbours import EXTRA, Bank
 from gad_bench.patches.position_gaussian import PositionGaussians
 from gad_bench.patches.shared_gaussian import VectorScorer
 from gad_bench.patches.subspace import PooledLikelihood, PooledResiduals, Residuals
+from gad_bench.steps.graph import (
+    Centred,
+    LinearMap,
+    metric_module,
+    step_module,
+    tensor,
+    vector_module,
+)
 
 ENTRIES = 4096
 """Of a bank, that are compared with all of an image's vectors at once: some 16 MB of distances."""

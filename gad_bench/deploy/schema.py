@@ -84,6 +84,15 @@ PARTS = (
 """The classes that others name as the types of their fields."""
 CLASSES = frozenset(PARTS).union(*KINDS.values())
 
+FIELDS: Mapping[type, Mapping[str, Any]] = {
+    embedding.Embedding: {"normalisation": Normalisation},
+    NearestPatches: {
+        "step": Linear | NoReduction | Selection | Standardisation | UnitLength | Whitening
+    },
+    Whitening: {"steps": list[Projection]},
+}
+"""The types of those fields that their classes, for the typed config's sake, declare as any."""
+
 SHAPES: Mapping[type, Mapping[str, str]] = {
     Linear: {"mean": "d", "directions": "dk"},
     Selection: {"features": "k"},

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, interpolate, pad
 
+from gad_bench.base.errors import UserError
 from gad_bench.features.interface import Size, height_and_width
 
 
@@ -127,8 +128,19 @@ class TappedModules(nn.Module):
         self.network = create_feature_extractor(network, list(taps))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the blocks' maps, from images already normalised."""
-        return list(self.network(images).values())
+        """Return the blocks' maps, from images already normalised.
+
+        Raises:
+            UserError: a module returns something else.
+        """
+        found = self.network(images)
+        for tap, block in found.items():
+            if getattr(block, "ndim", 0) != 4:
+                raise UserError(
+                    f"backbone.taps: {tap} returns no map [images, channels, height, width]: tap "
+                    "another module, or with backbone.taps=null timm's own choice of blocks"
+                )
+        return list(found.values())
 
 
 class IntermediateBlocks(nn.Module):
@@ -274,7 +286,12 @@ class GaborModuli(nn.Module):
     def _moduli_at(self, image: Tensor, stride: int) -> Tensor:
         responses = conv2d(image, self.bank, stride=stride, groups=image.shape[1])
         even, odd = responses[:, 0::2], responses[:, 1::2]
-        return (even * even + odd * odd).sqrt()
+        power = even * even + odd * odd
+        if power.requires_grad:  # the root has no slope at 0, as where the image is even
+            power.register_hook(  # type: ignore[no-untyped-call]
+                lambda slope: slope.where(power > 0, 0)
+            )
+        return power.sqrt()
 
 
 class GaborMaps(GaborModuli):

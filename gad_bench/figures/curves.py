@@ -131,7 +131,7 @@ def _mark_threshold(axes: Axes, scores: Scores, metrics: Mapping[str, Any]) -> l
         if flagged.all() or not flagged.any():
             return []
         ends = scores.combined[flagged].min(), scores.combined[~flagged].max()
-        axes.axvspan(min(ends), max(ends), color=INK, alpha=0.3, linewidth=0)
+        axes.axvspan(min(ends), max(ends), color=INK, alpha=0.4, linewidth=1)
         return [f"grey: passed before it, flagged beyond it, for {rate}"]
     if threshold is None or not limits[0] < threshold < limits[1]:
         return []

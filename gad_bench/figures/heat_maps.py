@@ -44,6 +44,7 @@ def draw_heat_maps(
     groups: Mapping[str, Sequence[Picture]],
     threshold: tuple[float, str],
     limits: tuple[float, float],
+    measure: str,
 ) -> Figure:
     """Draw groups of pictures side by side: image, mask, heat map and contour in each row.
 
@@ -51,6 +52,7 @@ def draw_heat_maps(
         groups: pictures by what they have in common.
         threshold: the distance at which the contour runs, and what it is.
         limits: the distances at the ends of the colour scale.
+        measure: what the heat maps are of.
     """
     rows = max(len(pictures) for pictures in groups.values())
     figure = Figure(figsize=(5.2 * len(groups), 1.4 * rows + 1), dpi=DPI, layout="constrained")
@@ -73,7 +75,7 @@ def draw_heat_maps(
         numbers = ScalarFormatter()
         numbers.set_powerlimits((-2, 3))  # the margin has room for few digits
         bar = figure.colorbar(scale, cax=margin, extend="both", extendfrac=0.02, format=numbers)
-        bar.set_label("score of a place")
+        bar.set_label(measure)
     _explain(figure, threshold[1])
     return figure
 
@@ -114,23 +116,29 @@ def _explain(figure: Figure, threshold: str) -> None:
 
 
 def draw_localisation(
-    output: Path, maps: MaskedMaps, scores: Scores, metrics: Mapping[str, Any], name: str
+    file: Path,
+    maps: MaskedMaps,
+    scores: Scores,
+    metrics: Mapping[str, Any],
+    name: str,
+    measure: str = "score of a place",
 ) -> None:
-    """Draw localisation.png: image, mask, heat map and contour of the most telling test images.
+    """Draw image, mask, heat map and contour of the most telling test images.
 
     Args:
-        output: the folder.
+        file: the PNG.
         maps: their heat maps.
         scores: their images' scores.
         metrics: of the heat maps.
         name: of the run.
+        measure: what the heat maps are of.
     """
     groups = {
         kind: [_picture(maps, scores, int(row)) for row in rows]
         for kind, rows in _chosen(maps, scores).items()
     }
-    figure = draw_heat_maps(groups, _threshold(maps, metrics), _limits(maps.heat))
-    save_figure(figure, output / "localisation.png", name)
+    figure = draw_heat_maps(groups, _threshold(maps, metrics), _limits(maps.heat), measure)
+    save_figure(figure, file, name)
 
 
 def _chosen(maps: MaskedMaps, scores: Scores) -> dict[str, NDArray[np.intp]]:

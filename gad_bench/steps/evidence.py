@@ -26,6 +26,7 @@ from gad_bench.gaussian import Detector, SupervisedDetector
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.patches import FittedPatchDetector, PatchDetector, PatchScores
 from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.steps.attribution import Attributed, PixelExplanation, most_similar
 from gad_bench.steps.lessons import KeptNetworks, Lessons, read_lessons
 from gad_bench.steps.localising import Localised, localise, measure_folds
 from gad_bench.steps.parts import Parts
@@ -94,6 +95,9 @@ class Evidence(Protocol):
 
     def localise(self, splits: Sequence[Split], outcomes: Sequence[Outcome]) -> Localised | None:
         """Return what the test images' heat maps are worth; None where there are none."""
+
+    def attribute(self, model: Any, split: Split) -> Attributed | None:  # noqa: ANN401 - as above
+        """Attribute the test images' scores to pixels; None where that is not asked for."""
 
     def draw(self, output: Path, model: Any, rows: Rows, scores: Scores, name: str) -> None:  # noqa: ANN401
         """Draw what only this kind of evidence shows of test images.
@@ -210,11 +214,29 @@ class VectorEvidence:
         reader = self.source.reader(self.images)
         return localise(self.config, self.parts, self.catalog, splits[0], reader)
 
+    def attribute(self, model: FittedModel, split: Split) -> Attributed | None:
+        """Attribute by the explanation, if it is one of pixels; see `PixelExplanation`."""
+        explanation, backbone = self.parts.explanation, self.parts.backbone
+        if not isinstance(explanation, PixelExplanation) or not len(split.test):
+            return None
+        from gad_bench.steps.graph import DetectorGraph
+
+        graph = DetectorGraph(model, backbone)
+        reader = self.source.reader(self.images)
+        similar = most_similar(self.stored.blocks, split)
+        pairs = [
+            (reader(row), reader(start)) for row, start in zip(split.test, similar, strict=True)
+        ]
+        found = explanation.attribute(graph, pairs, self.config.device)
+        return explanation.measure(found, backbone.image_size(), self.catalog.iloc[split.test])
+
     def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
-        """Explain the scores, if that is asked for."""
+        """Explain the scores by blocks and components, if that is asked for."""
+        explanation = self.parts.explanation
+        if isinstance(explanation, PixelExplanation):
+            return
         tested, blocks = self.catalog.iloc[rows], self.stored.blocks
-        explain = self.parts.explanation.draw
-        explain(output, tested, blocks, rows, scores, model.blocks, name=name)
+        explanation.draw(output, tested, blocks, rows, scores, model.blocks, name=name)
 
 
 @dataclass(frozen=True)
@@ -263,6 +285,9 @@ class MapEvidence:
             outcome.held_out_heat for outcome in outcomes if outcome.held_out_heat is not None
         ]
         return measure_folds(self.catalog, splits, heat, self.seed, self.definitions, held_out)
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the scores come with heat maps."""
 
     def draw(self, *_: object) -> None:
         """Draw nothing beside the heat maps."""
@@ -317,6 +342,9 @@ class ImageEvidence:
         """Measure the folds' error maps, as they are."""
         heat = [outcome.heat for outcome in outcomes if outcome.heat is not None]
         return measure_folds(self.catalog, splits, heat, self.seed) if heat else None
+
+    def attribute(self, *_: object) -> None:
+        """Attribute nothing: the network has no graph."""
 
     def draw(self, output: Path, model: Trained, rows: Rows, scores: Scores, name: str) -> None:
         """Draw some images beside what the network gives back of them, if it does."""

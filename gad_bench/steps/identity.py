@@ -29,6 +29,7 @@ from gad_bench.figures.embedding import NoEmbedding
 from gad_bench.figures.explanation import NoExplanation
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import FILES, KEY, Description
 from gad_bench.trained import ImageDetector
@@ -261,6 +262,8 @@ def result_key(
         "model": {group: _told(config[group]) for group in MODEL},
         "seed": config.seed,
     }
+    if isinstance(parts.explanation, PixelExplanation):
+        facts["explanation"] = _told(config.explanation)
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
@@ -322,7 +325,8 @@ def _masks(parts: Parts, catalog: pd.DataFrame, source: FeatureSource) -> list[l
     detector, localises = parts.detector, not isinstance(parts.localisation, NoLocalisation)
     if isinstance(detector, ImageDetector):
         localises = detector.localises
-    if not (localises or isinstance(detector, PatchDetector)):
+    explains = isinstance(parts.explanation, PixelExplanation)
+    if not (localises or explains or isinstance(detector, PatchDetector)):
         return []
     masks = [list(map(str, mask_files(mask))) if mask else [] for mask in catalog["mask"]]
     files = [file for of_image in masks for file in of_image]

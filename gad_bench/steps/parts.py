@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build, build_dataset
+from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
@@ -37,6 +37,7 @@ from gad_bench.figures.explanation import Explanation, NoExplanation
 from gad_bench.gaussian import Combination, Detector, SupervisedDetector
 from gad_bench.patches import PatchDetector
 from gad_bench.patches.heat_maps import Localisation, NoLocalisation
+from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 from gad_bench.trained import ImageDetector
 
@@ -59,7 +60,7 @@ class Parts:
     detector: Detector | SupervisedDetector | PatchDetector | ImageDetector
     combination: Combination
     localisation: Localisation
-    explanation: Explanation
+    explanation: Explanation | PixelExplanation
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
@@ -73,9 +74,7 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            groups = [field.name for field in fields(cls) if field.name != "dataset"]
-            others = {group: build(config[group]) for group in groups}
-            return cls(dataset=build_dataset(config, config.category), **others)
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
     @property
     def supervised(self) -> bool:
@@ -134,6 +133,9 @@ class Parts:
         if isinstance(self.detector, ImageDetector):
             self._require_images(self.detector, splits)
         self.embedding.require(self.blocks.of(self.backbone.block_count()))
+        if isinstance(self.explanation, PixelExplanation):
+            precision = self.runtime.facts("cpu")["precision"]
+            self.explanation.require(self.detector, self.combination, precision)
         if self.supervised and not isinstance(self.localisation, NoLocalisation):
             raise UserError(
                 "localisation= is fitted on good images alone, and this detector on anomalous ones "

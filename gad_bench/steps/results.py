@@ -1,10 +1,8 @@
-"""What a run came to: its metrics, its files, its figures and its last words."""
+"""What a run came to: its metrics, its files and its figures."""
 
 from __future__ import annotations
 
 import json
-import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +16,8 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
-from gad_bench.base.process import Stopwatch, device_name
-from gad_bench.base.run_folder import (
-    CONFIG,
-    DEVICE,
-    EXAMPLES,
-    METRICS,
-    MISSED,
-    RESTORED,
-    SCORES,
-    read_metrics,
-)
+from gad_bench.base.process import device_name
+from gad_bench.base.run_folder import CONFIG, DEVICE, EXAMPLES, METRICS, MISSED, SCORES
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
@@ -39,12 +28,11 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
-from gad_bench.evaluation.scores import DETECTED
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
 from gad_bench.patches.examples import examples_of, write_examples
 from gad_bench.patches.heat_maps import Map
-from gad_bench.steps.advice import advise_on_auroc
+from gad_bench.steps.attribution import Attributed
 from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
@@ -52,9 +40,7 @@ from gad_bench.steps.parts import SUPERVISED, Parts
 from gad_bench.tracking import DatasetInput
 from gad_bench.trained.schedule import Curves
 
-NAMED = 5  # missed images, in the last words
-
-log = logging.getLogger(__name__)
+EPOCHS = "epochs"  # a metric of what was trained
 
 
 def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None) -> pd.DataFrame:
@@ -131,115 +117,6 @@ def scored_images(
     )
 
 
-def announce(name: str, metrics: Mapping[str, Any], scores: Scores) -> None:
-    """Tell what was found, in one line, or what could not be measured.
-
-    Args:
-        name: the run's.
-        metrics: its metrics.
-        scores: of its test images.
-    """
-    if "auroc" not in metrics:
-        log.info("%s: %s", name, _unmeasured(scores))
-        return
-    blocks = {key: value for key, value in metrics.items() if key.startswith("auroc_block_")}
-    keys = ("auroc", "auroc_ci_low", "auroc_ci_high")
-    told = "{}: AUROC {:.1f} % [{:.1f}, {:.1f}]".format(name, *(100 * metrics[k] for k in keys))
-    if blocks:
-        best = max(blocks, key=lambda key: float(blocks[key]))
-        block = best.removeprefix("auroc_block_")
-        told += f", best block on this test set: {block}, {100 * blocks[best]:.1f} %"
-    log.info("%s", told)
-    _announce_heat_maps(metrics)
-    advise_on_auroc(metrics["auroc_ci_high"])
-
-
-def _announce_heat_maps(metrics: Mapping[str, Any]) -> None:
-    """Tell what the heat maps are worth: by pixel where there are masks, and by image."""
-    told = [
-        f"{words} {100 * metrics[key]:.1f} %"
-        for key, words in (
-            ("pixel_auroc", "AUROC of pixels"),
-            ("aupro", "AUPRO"),
-            ("auroc_heat_maximum", "AUROC of images by their map's maximum"),
-        )
-        if key in metrics
-    ]
-    if told:
-        log.info("heat maps: %s", ", ".join(told))
-
-
-def _unmeasured(scores: Scores) -> str:
-    if len(scores.lacking) > 1:
-        return "no test images, so nothing is measured; a threshold is by good images held out"
-    (kind,) = scores.lacking
-    share = {"anomalous": "the share of defects found", "good": "the false positive rate"}[kind]
-    return f"no {kind} test images, so AUROC, average precision and {share} are not measured"
-
-
-def announce_restored(name: str, output: Path) -> Mapping[str, Any]:
-    """Tell that a run had finished earlier, and return its metrics."""
-    write_text(output / RESTORED, "")
-    metrics = read_metrics(output)
-    auroc = float(metrics.get("auroc", "nan"))
-    known = "" if math.isnan(auroc) else f", AUROC {100 * auroc:.1f} %"
-    log.info("%s: done already%s", name, known)
-    return metrics
-
-
-def point_the_way(
-    output: Path,
-    store: Path,
-    metrics: Mapping[str, Any],
-    watch: Stopwatch,
-    viewer: str | None,
-) -> None:
-    """Tell of false alarms, where time went, where the files are, and what opens the tracking."""
-    _announce_price(metrics)
-    _announce_rates(metrics)
-    _announce_missed(output / MISSED)
-    what, made = ("network", "trained") if EPOCHS in metrics else ("features", "extracted")
-    source = "read from" if metrics["cache_hit"] else f"{made} into"
-    log.info("time: %s", watch)
-    log.info("%s %s %s", what, source, store)
-    log.info("scores, metrics and figures: %s", output)
-    if viewer:
-        log.info("compare runs: %s", viewer)
-
-
-def _announce_price(metrics: Mapping[str, Any]) -> None:
-    """Tell how many good images are flagged where nearly all anomalous ones are found."""
-    price = {percent: f"fpr_at_tpr_{percent}" for percent in DETECTED}
-    if metrics.keys() >= set(price.values()):
-        told = (f"{100 * metrics[key]:.1f} % to find {percent} %" for percent, key in price.items())
-        log.info("false alarms on this test set: %s of the defects", ", ".join(told))
-
-
-def _announce_rates(metrics: Mapping[str, Any]) -> None:
-    """Tell what the wanted false positive rate came to, where images were held out for it."""
-    measured = [
-        (RATE % tuple(100 * metrics[f"{rate}_conformal{end}"] for end in ENDS)) + f" of the {kind}"
-        for rate, kind in (("fpr", "good test images flagged"), ("tpr", "anomalous"))
-        if f"{rate}_conformal" in metrics
-    ]
-    if measured:
-        wanted = 100 * metrics["fpr_used"]
-        log.info("threshold for %.3g %% false alarms: %s", wanted, ", ".join(measured))
-
-
-EPOCHS = "epochs"  # a metric of what was trained
-RATE, ENDS = "%.1f %% [%.1f, %.1f]", ("", "_ci_low", "_ci_high")
-
-
-def _announce_missed(file: Path) -> None:
-    """Name the first of the anomalous images that are not flagged."""
-    missed = list(pd.read_csv(file)["path"]) if file.exists() else []
-    if missed:
-        named = ", ".join("/".join(Path(path).parts[-2:]) for path in missed[:NAMED])
-        more = f" and {len(missed) - NAMED} more" if len(missed) > NAMED else ""
-        log.info("anomalous images not flagged: %s%s (%s)", named, more, file.name)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """Everything that a run found.
@@ -256,6 +133,7 @@ class Results:
         calibrating: of the same images by the fits that calibrate an only fold, which holds no
             image out; none where the folds do so themselves.
         localised: the test images' heat maps, None without localisation.
+        attributed: their scores by pixels, None without that explanation.
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
         cost: what the detector costs, by metric; empty where that was not measured.
@@ -271,6 +149,7 @@ class Results:
     scores: Sequence[Scores]
     calibrating: Sequence[Scores]
     localised: Localised | None
+    attributed: Attributed | None
     curves: Sequence[Curves]
     seconds_fit: float
     cost: Mapping[str, float]
@@ -288,6 +167,7 @@ class Results:
             **evaluate_folds(self.scores, seed=self.config.seed, definitions=self.parts.metrics),
             **self._facts(),
             **(self.localised.metrics if self.localised else {}),
+            **self._attribution_metrics(),
             **self.cost,
             **points.metrics,
         }
@@ -364,11 +244,16 @@ class Results:
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
         if scores.lacking:
             return
-        if self.localised:
-            from gad_bench.figures.heat_maps import draw_localisation
+        pictured = {
+            "localisation.png": (self.localised, "score of a place"),
+            "pixels.png": (self.attributed, "what a pixel adds"),
+        }
+        for file, (found, measure) in pictured.items():
+            if found:
+                from gad_bench.figures.heat_maps import draw_localisation
 
-            maps, found = self.localised.maps, self.localised.metrics
-            draw_localisation(output, maps, scores, found, self.name)
+                maps, worth = found.maps, found.metrics
+                draw_localisation(output / file, maps, scores, worth, self.name, measure)
         self.evidence.draw(output, self.model, rows, scores, self.name)
 
     @property
@@ -379,6 +264,10 @@ class Results:
     @cached_property
     def _shown(self) -> tuple[Scores, Rows]:
         return average_folds(self._points.scores, self._tested)
+
+    def _attribution_metrics(self) -> dict[str, float]:
+        found = self.attributed.metrics if self.attributed else {}
+        return {f"attribution_{name}": value for name, value in found.items()}
 
     @cached_property
     def _points(self) -> WorkingPoints:

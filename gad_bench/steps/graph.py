@@ -19,7 +19,7 @@ from gad_bench.base.errors import UserError
 from gad_bench.features.interface import Backbone
 from gad_bench.gaussian import combination as combinations
 from gad_bench.gaussian import projection as projections
-from gad_bench.gaussian.detector import FittedBlock, FittedMetric
+from gad_bench.gaussian.detector import FittedBlock, FittedMetric, GaussianDetector
 from gad_bench.gaussian.metric import Metric, QuadraticForm
 from gad_bench.gaussian.model import FittedModel
 from gad_bench.gaussian.normalisation import NoNormalisation, Normalisation, UnitLength
@@ -27,10 +27,14 @@ from gad_bench.gaussian.projection import Projection
 from gad_bench.gaussian.reduction import NoReduction
 
 Array = NDArray[np.float64]
+NO_GRAPH = "cannot be exported or explained by pixels: only detector=gaussian can"
 
 
 class DetectorGraph(nn.Module):
-    """From uint8 [B, H, W, 3] RGB to the images' scores [B] and the blocks' [B, blocks]."""
+    """From uint8 [B, H, W, 3] RGB to the images' scores [B] and the blocks' [B, blocks].
+
+    From float32 of the same range as well, in which the scores are differentiable.
+    """
 
     outputs = ("score", "blocks")
 
@@ -59,8 +63,7 @@ class Combination(nn.Module):
     def __init__(self, model: FittedModel) -> None:
         super().__init__()
         self.kind = type(model.combination)
-        if self.kind not in COMBINATIONS:
-            raise UserError(f"a combination by {self.kind.__name__} cannot be exported")
+        _require_combination(model.combination)
         self.as_one = None if model.as_one is None else vector_module(model.as_one)
         fitted = model.fitted_scores
         if fitted is not None:
@@ -195,6 +198,23 @@ STEPS: Mapping[type, Any] = {
 }
 
 
+def require_graph(detector: object, combination: object) -> None:
+    """Refuse, before anything is fitted, what will have no graph.
+
+    Raises:
+        UserError: names the detector or the combination.
+    """
+    if not isinstance(detector, GaussianDetector):
+        raise UserError(f"{type(detector).__name__} {NO_GRAPH}")
+    _require_combination(combination)
+
+
+def _require_combination(combination: object) -> None:
+    kind = type(combination)
+    if kind not in COMBINATIONS:
+        raise UserError(f"a combination by {kind.__name__} cannot be exported or explained")
+
+
 def vector_module(fitted: FittedBlock) -> nn.Module:
     """Return a fitted block as a module.
 
@@ -202,11 +222,11 @@ def vector_module(fitted: FittedBlock) -> nn.Module:
         UserError: there is none for its kind, such as the baselines'.
     """
     if not isinstance(fitted, FittedMetric):
-        raise UserError(f"{type(fitted).__name__} cannot be exported: only detector=gaussian can")
+        raise UserError(f"{type(fitted).__name__} {NO_GRAPH}")
     try:
         metric = metric_module(fitted.metric)
     except UserError as error:
-        raise UserError(f"this cannot be exported: {error}; only detector=gaussian can") from error
+        raise UserError(f"{error}, so it {NO_GRAPH}") from error
     return nn.Sequential(*map(step_module, (fitted.normalisation, fitted.projection)), *metric)
 
 
