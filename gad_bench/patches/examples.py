@@ -17,7 +17,7 @@ from gad_bench.patches.heat_maps import Map
 from gad_bench.patches.truth import Mask, MaskedMaps
 
 COUNT = 6
-SIDE = 160  # pixels along the longer side
+SIDE = 128  # pixels along the longer side
 
 Pixels = NDArray[np.uint8]
 

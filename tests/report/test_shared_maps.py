@@ -55,8 +55,8 @@ def test_examples_are_read_as_they_were_written(tested: pd.DataFrame, tmp_path: 
         assert (found.path, found.defect) == (written.path, written.defect)
         for kind in ("image", "mask", "heat"):
             np.testing.assert_array_equal(getattr(found, kind), getattr(written, kind))
-    assert examples[0].image.shape == (160, 107, 3)
-    assert examples[0].heat.shape == examples[0].mask.shape == (160, 107)
+    assert examples[0].image.shape == (128, 85, 3)
+    assert examples[0].heat.shape == examples[0].mask.shape == (128, 85)
     assert examples[0].mask.any()
     (tmp_path / EXAMPLES).write_bytes((tmp_path / EXAMPLES).read_bytes()[:-9])
     with pytest.raises(UserError, match="is damaged"):
