@@ -37,6 +37,7 @@ from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
+from gad_bench.steps.selecting import PaintedCopies
 from gad_bench.tracking import DatasetInput
 from gad_bench.trained.schedule import Curves
 
@@ -137,6 +138,8 @@ class Results:
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
         cost: what the detector costs, by metric; empty where that was not measured.
+        copies: painted, of good images held out, where that is asked for.
+        synthetic: how well they are told from those images, by metric.
     """
 
     name: str
@@ -153,6 +156,8 @@ class Results:
     curves: Sequence[Curves]
     seconds_fit: float
     cost: Mapping[str, float]
+    copies: PaintedCopies | None
+    synthetic: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -169,6 +174,7 @@ class Results:
             **(self.localised.metrics if self.localised else {}),
             **self._attribution_metrics(),
             **self.cost,
+            **self.synthetic,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
@@ -239,6 +245,10 @@ class Results:
         if self.curves:
             best = [fold.best_epoch for fold in self.curves]
             draw_training(output, [fold.values for fold in self.curves], best, self.name)
+        if self.copies:
+            from gad_bench.figures.painted import draw_painted
+
+            draw_painted(output, self.copies.painter, self.copies.originals, self.name)
         (scores, rows), stored = self._shown, self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)
