@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -175,7 +176,7 @@ def ours(method: str, images: Images, weights: Path) -> Sides:
     next(extract([lambda: images.train[0]], work))  # builds and compiles, as `anomalib` has by here
 
     def batches(pixels: Pixels) -> Iterator[dict[int, Any]]:
-        for batch in extract([lambda own=own: own for own in pixels], work):
+        for batch in extract([partial(np.asarray, own) for own in pixels], work):
             yield dict(zip(detector.blocks, batch, strict=True))
 
     def fit() -> Fitted:
