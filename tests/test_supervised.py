@@ -68,7 +68,7 @@ def test_a_supervised_run_says_so_wherever_it_is_met(program: Program) -> None:
     assert all(name.startswith("supervised_") for name in pictures)
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{outcome.folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
     assert run.data.tags["supervised"] == "true"
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= set(pictures)
@@ -140,7 +140,7 @@ def test_a_fine_tuned_network_is_one_more_detector_of_the_harness(program: Progr
     assert outcome.metrics["supervised"] is True
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = MlflowClient(f"sqlite:///{outcome.folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
     history = client.get_metric_history(run.info.run_id, "training_loss")
     assert [point.step for point in history] == [0, 1]

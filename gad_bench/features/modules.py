@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, conv2d, interpolate, pad
 
+from gad_bench.base.errors import UserError
 from gad_bench.features.interface import Size, height_and_width
 
 
@@ -127,8 +128,19 @@ class TappedModules(nn.Module):
         self.network = create_feature_extractor(network, list(taps))
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the blocks' maps, from images already normalised."""
-        return list(self.network(images).values())
+        """Return the blocks' maps, from images already normalised.
+
+        Raises:
+            UserError: a module returns something else.
+        """
+        found = self.network(images)
+        for tap, block in found.items():
+            if getattr(block, "ndim", 0) != 4:
+                raise UserError(
+                    f"backbone.taps: {tap} returns no map [images, channels, height, width]: tap "
+                    "another module, or with backbone.taps=null timm's own choice of blocks"
+                )
+        return list(found.values())
 
 
 class IntermediateBlocks(nn.Module):

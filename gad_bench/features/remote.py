@@ -139,6 +139,8 @@ class RemoteStore:
         shards = shard_files(extraction.folder).items()
         lacking = [path for number, path in shards if (number, path.stat().st_size) not in known]
         damaged = {path.name: "it is damaged" for path in lacking if not is_intact(path)}
+        for name in damaged:
+            log.warning("%s is damaged: it is not pushed", extraction.folder / name)
         sent = [path for path in lacking if path.name not in damaged]
         with ThreadPoolExecutor(AT_ONCE) as threads:
             list(threads.map(self._upload, sent))
@@ -182,10 +184,10 @@ class RemoteStore:
                     return
 
         numbers = sorted(wanted)
-        for first in numbers[:1]:  # to whose shape all others are held
-            fetch(first)
+        while numbers and not shard_files(extraction.folder):  # to whose shape all others are held
+            fetch(numbers.pop(0))
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            list(threads.map(fetch, numbers[1:]))
+            list(threads.map(fetch, numbers))
         for name, reason in refused.items():
             log.warning("%s/%s is refused: %s", self.folder.url, name, reason)
         return Transfer(extraction, len(fetched), sum(fetched), refused)

@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build, build_dataset
+from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
+from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import (
     Fold,
     LabelledFold,
@@ -64,6 +65,7 @@ class Parts:
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
+    selection: Selection | NoSelection
     tracking: Tracker
 
     @classmethod
@@ -74,9 +76,7 @@ class Parts:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            groups = [field.name for field in fields(cls) if field.name != "dataset"]
-            others = {group: build(config[group]) for group in groups}
-            return cls(dataset=build_dataset(config, config.category), **others)
+            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
 
     @property
     def supervised(self) -> bool:
@@ -198,6 +198,7 @@ class Parts:
             localisation="it has no stored features",
             explanation="its scores come from no single block",
             embedding="it has images, not vectors",
+            selection="it scores stored features alone",
         )
 
     def _require_none(self, kind: str, **reasons: str) -> None:
@@ -207,6 +208,7 @@ class Parts:
             "localisation": NoLocalisation,
             "explanation": NoExplanation,
             "embedding": NoEmbedding,
+            "selection": NoSelection,
         }
         for group, reason in reasons.items():
             if not isinstance(getattr(self, group), none[group]):

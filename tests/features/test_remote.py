@@ -134,6 +134,20 @@ class TestCommands:
         assert (status, len(lines)) == ((2, 1) if reason else (0, 0))
         assert reason in "".join(lines)
 
+    def test_what_is_damaged_here_is_not_pushed(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fill(tmp_path / "a")
+        shard = next((tmp_path / "a").rglob("shard-00001*"))
+        shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+        there = tmp_path / "there"
+        assert cache.main(["push", there.as_uri(), "--cache-dir", str(tmp_path / "a")]) == 1
+        assert f"{shard} is damaged" in caplog.text
+        assert sorted(path.name[:11] for path in there.rglob("*.*")) == [
+            "shard-00000",
+            "shard-00002",
+        ]
+
 
 class TestHostile:
     """A remote store whose owner means us ill, or whose disk is bad."""

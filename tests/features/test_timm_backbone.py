@@ -293,3 +293,13 @@ def test_a_damaged_memory_is_asked_for_again(tmp_path: Path) -> None:
     for file in (tmp_path / "timm-v1").iterdir():
         file.write_text(file.read_text().replace("0.5", "0.6").replace(": 12", ": 11"))
     assert look(tmp_path).stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "tap"), [("resnet18", "global_pool"), ("vit_tiny_patch16_224", "blocks.0")]
+)
+def test_a_tap_that_gives_no_map_is_named(name: str, tap: str) -> None:
+    backbone = TimmBackbone(name=name, pretrained=False, taps=[tap])
+    size = backbone.image_size()
+    with pytest.raises(UserError, match=rf"backbone\.taps: {tap} returns no map"):
+        backbone.build_maps(0)(torch.zeros((1, size, size, 3), dtype=torch.uint8))
