@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from gad_bench.base.files import write_text
 from gad_bench.base.process import device_name
 from gad_bench.base.run_folder import CONFIG, DEVICE, EXAMPLES, METRICS, MISSED, SCORES
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.fingerprint import common_folder
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
     Scores,
@@ -113,7 +113,7 @@ def scored_images(
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
-        source=os.path.commonpath(list(catalog["path"])),
+        source=common_folder(catalog["path"]),
         digest=stored.images_digest,
     )
 
