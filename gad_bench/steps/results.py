@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
 from gad_bench.base.process import device_name
-from gad_bench.base.run_folder import CONFIG, DEVICE, METRICS, MISSED, SCORES
+from gad_bench.base.run_folder import CONFIG, DEVICE, EXAMPLES, METRICS, MISSED, SCORES
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.fingerprint import common_folder
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
     Scores,
@@ -30,6 +30,7 @@ from gad_bench.evaluation import (
 )
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
+from gad_bench.patches.examples import examples_of, write_examples
 from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.attribution import Attributed
 from gad_bench.steps.ending import Draw
@@ -112,7 +113,7 @@ def scored_images(
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
-        source=os.path.commonpath(list(catalog["path"])),
+        source=common_folder(catalog["path"]),
         digest=stored.images_digest,
     )
 
@@ -184,6 +185,8 @@ class Results:
             flagged = np.asarray(scores.p_values) <= metrics["fpr_used"]
             write_missed(output, scores_table(self.catalog.iloc[rows], scores), flagged)
         write_scores(output, self.config, tables, points.scores, self.localised)
+        if self.localised and not self.scores[0].lacking:
+            write_examples(output / EXAMPLES, examples_of(self.localised.maps))
         return metrics
 
     def draw_evidence(self, output: Path) -> None:
