@@ -100,6 +100,7 @@ class Config:
     embedding: Any
     threshold: Any
     metrics: Any
+    selection: Any
     runtime: Any
     extraction: Any
     maps: Any

@@ -23,6 +23,7 @@ from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, write_metrics
+from gad_bench.steps.selecting import mean_of_folds, paint_copies
 from gad_bench.tracking import DatasetInput, TrackedRun
 
 
@@ -58,6 +59,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     key = result_key(config, parts, catalog, splits, source, images)
     _require_savable(config, parts, splits, key)
     _require_measurable(config, parts)
+    copies = paint_copies(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
     import_libraries(_libraries(config, parts))
@@ -70,11 +72,14 @@ def run(  # noqa: PLR0915 - the stages stand on one page
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
-        outcomes = []
+        outcomes, synthetic = [], list[dict[str, float]]()
         for split in splits:
             model = evidence.fit(split)
             outcomes.append(evidence.score(model, split))
-        watch.lap("fit")
+            watch.lap("fit")
+            if copies:
+                synthetic.append(copies.aurocs(model, split, outcomes[-1].scores))
+                watch.lap("selection")
         fits = cross_fit(evidence, parts.threshold, cross)
         if cross:
             watch.lap("calibration")
@@ -103,6 +108,8 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             curves=[outcome.curves for outcome in outcomes if outcome.curves],
             seconds_fit=watch.seconds["fit"],
             cost=cost,
+            copies=copies,
+            synthetic=mean_of_folds(synthetic),
         )
         metrics = results.measure(output)
         watch.lap("metrics")

@@ -12,6 +12,13 @@ from program import Outcome, Program
 from gad_bench.evaluation import Scores
 
 
+@pytest.fixture(autouse=True)
+def no_tracking_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes the address that it is given into the environment, for all that follow."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
 @pytest.fixture(scope="session")
 def assets() -> Path:
     """The real weights and images, where they are to be had."""

@@ -11,6 +11,7 @@ from gad_bench.base.files import read_regular, sha256_of
 CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
 DEVICE = "device.txt"  # holds the name of that whose cost was measured
 COST_DEVICE = "cost_device"  # the tag, and the key of a report, that name it
+EXAMPLES = "heat_maps.safetensors"  # some test images small, with masks and heat maps
 MISSED = "missed.csv"  # the anomalous images that the run's threshold passes
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"

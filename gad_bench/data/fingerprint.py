@@ -105,8 +105,13 @@ def file_digest(path: str) -> str:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
+def common_folder(paths: Iterable[str]) -> str:
+    """Return the folder that holds all files, of which there may be a million in a few folders."""
+    return os.path.commonpath({os.path.dirname(path) or os.curdir for path in paths})  # noqa: PTH120
+
+
 def _index_path(paths: Sequence[str], cache_dir: Path) -> Path:
-    folder = os.path.commonpath([str(Path(path).parent) for path in paths]) if paths else ""
+    folder = common_folder(paths) if paths else ""
     name = hashlib.sha256(folder.encode()).hexdigest()[:32]
     return cache_dir / FOLDER / f"{name}.json"
 

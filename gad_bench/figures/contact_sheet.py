@@ -95,10 +95,17 @@ def _thumbnail_of(
 def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:
     """Return a small picture [height, width, 3] with a line round its defect."""
     image = read_image(path)
-    small = shrink(image, SIDE)
-    if mask_path:
-        mask = shrink_mask(read_mask(mask_path, image.shape[:2]), SIDE)
-        around = cv2.dilate(mask.astype(np.uint8), np.ones((OUTLINE, OUTLINE), np.uint8))
+    return outlined(image, read_mask(mask_path, image.shape[:2]) if mask_path else None, SIDE)
+
+
+def outlined(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_] | None, side: int
+) -> NDArray[np.uint8]:
+    """Return an image [H, W, 3], made small, with a line round its defect's mask [H, W]."""
+    small = shrink(image, side)
+    if mask is not None:
+        within = shrink_mask(mask, side).astype(np.uint8)
+        around = cv2.dilate(within, np.ones((OUTLINE, OUTLINE), np.uint8))
         lines, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(small, lines, -1, OUTLINE_COLOUR, 1)
     return small

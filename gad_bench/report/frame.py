@@ -29,8 +29,15 @@ PLACE = ("row", "column")  # of a table
 METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
 ALL = "all"  # the blocks combined, or the images that are fitted
 SHOTS = "shots"
-HIGHER_IS_BETTER = ("auroc", "aupr")
-SHARES = ("auroc", "aupr", "fpr", "tpr")  # quantities in [0, 1], printed in percent
+HIGHER_IS_BETTER = ("auroc", "aupr", "aupimo", "pixel_auroc", "tpr")
+SHARES = (
+    "auroc",
+    "aupr",
+    "aupimo",
+    "pixel_auroc",
+    "fpr",
+    "tpr",
+)  # quantities in [0, 1], printed in percent
 
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (

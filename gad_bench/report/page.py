@@ -18,6 +18,7 @@ from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
 from gad_bench.report.report import Report
+from gad_bench.report.shared_maps import draw_shared_maps
 from gad_bench.report.style import svg_element
 from gad_bench.report.tables import Cell, Label, Table
 
@@ -49,6 +50,7 @@ def write_report(report: Report, folder: Path) -> Path:
         the page.
     """
     pictures = {table.layout.name: draw_table(table) for table in report.tables}
+    pictures[report.tables[0].layout.name].extend(draw_shared_maps(report.tables[0]))
     plots = {
         f"{picture.name}.png": picture.plot for drawn in pictures.values() for picture in drawn
     }

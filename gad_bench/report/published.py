@@ -16,7 +16,8 @@ from gad_bench.report.frame import ALL, Measure, same_value
 FIGURES = Path(__file__).with_name("published.csv")
 SOURCES = Path(__file__).with_name("published.yaml")
 DATASET = "dataset.name"
-NOT_SETTINGS = ("source", "table", "category", "block", "auroc", "sem")
+NOT_SETTINGS = ("source", "table", "category", "block", "auroc", "sem", "metric")
+METRICS = ("auroc", "pixel_auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,10 @@ class Published:
         category: the category, "" for the mean over all.
         categories: how many categories the source's data set has.
         block: its number, or "all".
-        auroc: in percent.
+        auroc: in percent; of images, or of pixels.
         sem: of the mean over categories, where it is given.
         computation: the choice of that group by which it was made; "" for another program's own.
+        metric: auroc, or pixel_auroc.
     """
 
     source: str
@@ -44,6 +46,7 @@ class Published:
     auroc: float
     sem: float | None
     computation: str
+    metric: str
 
 
 @cache
@@ -69,15 +72,16 @@ def published(
         measure: what was measured.
         categories: that the runs cover.
     """
-    if measure.metric != "auroc" or measure.sigma:
+    if measure.metric not in METRICS or measure.sigma:
         return None
-    if measure.block == ALL and keys.get("blocks.indices", "None") != "None":
+    if measure.block == ALL and _combines_a_choice(keys):
         return None
     return next(
         (
             figure
             for figure in figures()
             if figure.block == measure.block
+            and figure.metric == measure.metric
             and _covers(figure, categories)
             and not _differing(figure, keys)
         ),
@@ -87,11 +91,15 @@ def published(
 
 def why_none(keys: Mapping[str, str], measure: Measure, categories: frozenset[str]) -> str:
     """Return why `published` finds no figure, by the one that is nearest."""
-    if measure.metric != "auroc" or measure.sigma:
+    if measure.metric not in METRICS or measure.sigma:
         return "no rate is known to us, only AUROC"
-    if measure.block == ALL and keys.get("blocks.indices", "None") != "None":
+    if measure.block == ALL and _combines_a_choice(keys):
         return "a choice of blocks is combined: the figures are of all"
-    of_block = [figure for figure in figures() if figure.block == measure.block]
+    of_block = [
+        figure
+        for figure in figures()
+        if figure.block == measure.block and figure.metric == measure.metric
+    ]
     nearest = min(of_block, key=lambda figure: len(_differing(figure, keys)), default=None)
     if nearest is None:
         return f"no figure is known to us of block {measure.block}"
@@ -104,6 +112,11 @@ def why_none(keys: Mapping[str, str], measure: Measure, categories: frozenset[st
         settings = ", ".join(f"{key}={keys.get(key) or 'none'}" for key in differing)
         return f"no figure is known to us with {settings}"
     return _uncovered(nearest, categories)
+
+
+def _combines_a_choice(keys: Mapping[str, str]) -> bool:
+    """Tell whether a detector of vectors is fitted on some blocks; one on patches names its own."""
+    return keys.get("blocks.indices", "None") != "None" and not keys.get("detector.blocks")
 
 
 def _uncovered(figure: Published, categories: frozenset[str]) -> str:
@@ -148,4 +161,5 @@ def _figure(row: Mapping[str, str]) -> Published:
         auroc=float(row["auroc"]),
         sem=float(row["sem"]) if row["sem"] else None,
         computation=source.get("computation", ""),
+        metric=row["metric"] or "auroc",
     )

@@ -28,7 +28,7 @@ from gad_bench.report.frame import (
     same_value,
     varying,
 )
-from gad_bench.report.published import published
+from gad_bench.report.published import METRICS, published
 
 SETTINGS = "settings"  # the axis of all keys by which runs differ
 DEFAULTS = Measure("auroc", "", ALL)
@@ -331,7 +331,7 @@ def _cells(entries: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def _published(entries: pd.DataFrame) -> Any:  # noqa: ANN401 - pandas takes no other type
-    return published(*measured(entries)) if entries["metric"].iloc[0] == "auroc" else None
+    return published(*measured(entries)) if entries["metric"].iloc[0] in METRICS else None
 
 
 def _mean_of_present(values: pd.Series[float]) -> float:

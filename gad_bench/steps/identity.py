@@ -23,6 +23,7 @@ from gad_bench.config import TARGET, leaves
 from gad_bench.data.augmentation import NoAugmentation
 from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.images import mask_files
+from gad_bench.data.painting import NoSelection
 from gad_bench.data.split import LabelledFold, Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.figures.embedding import NoEmbedding
@@ -57,7 +58,7 @@ PLAIN = (
 )  # groups whose choices say themselves what is meant
 BESIDE = (
     *("dataset", "fold", "explanation", "embedding", "extraction", "tracking"),
-    *("experiment", "variant"),
+    *("experiment", "variant", "selection"),
 )
 """Groups that a run's name has in other words, or that leave its numbers as they are."""
 VALUES = ("shots", "contamination", "largest_contamination", "seed")
@@ -267,6 +268,8 @@ def result_key(
     metrics = _told(config.metrics)
     if metrics.keys() != {TARGET}:
         facts["metrics"] = metrics
+    if not isinstance(parts.selection, NoSelection):
+        facts["selection"] = _told(config.selection)
     if cross := parts.cross_fits(catalog, splits):
         facts["held_out_in_turn"] = [split.validation.tolist() for split in cross]
     if isinstance(parts.detector, ImageDetector) and parts.detector.needs_smallest_defect:

@@ -15,6 +15,7 @@ from gad_bench.config import build
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
+from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import (
     Fold,
     LabelledFold,
@@ -64,6 +65,7 @@ class Parts:
     embedding: Embedding
     threshold: Threshold
     metrics: Definitions
+    selection: Selection | NoSelection
     tracking: Tracker
 
     @classmethod
@@ -196,6 +198,7 @@ class Parts:
             localisation="it has no stored features",
             explanation="its scores come from no single block",
             embedding="it has images, not vectors",
+            selection="it scores stored features alone",
         )
 
     def _require_none(self, kind: str, **reasons: str) -> None:
@@ -205,6 +208,7 @@ class Parts:
             "localisation": NoLocalisation,
             "explanation": NoExplanation,
             "embedding": NoEmbedding,
+            "selection": NoSelection,
         }
         for group, reason in reasons.items():
             if not isinstance(getattr(self, group), none[group]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
 from gad_bench.base.process import device_name
-from gad_bench.base.run_folder import CONFIG, DEVICE, METRICS, MISSED, SCORES
+from gad_bench.base.run_folder import CONFIG, DEVICE, EXAMPLES, METRICS, MISSED, SCORES
 from gad_bench.data.catalog import Dataset
+from gad_bench.data.fingerprint import common_folder
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import (
     Scores,
@@ -30,12 +30,14 @@ from gad_bench.evaluation import (
 )
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
+from gad_bench.patches.examples import examples_of, write_examples
 from gad_bench.patches.heat_maps import Map
 from gad_bench.steps.attribution import Attributed
 from gad_bench.steps.ending import Draw
 from gad_bench.steps.evidence import Evidence, Stored
 from gad_bench.steps.localising import Localised
 from gad_bench.steps.parts import SUPERVISED, Parts
+from gad_bench.steps.selecting import PaintedCopies
 from gad_bench.tracking import DatasetInput
 from gad_bench.trained.schedule import Curves
 
@@ -111,7 +113,7 @@ def scored_images(
     """Return what the tracking store is told of a catalog's images."""
     return DatasetInput(
         name=f"{dataset.name}/{category}",
-        source=os.path.commonpath(list(catalog["path"])),
+        source=common_folder(catalog["path"]),
         digest=stored.images_digest,
     )
 
@@ -136,6 +138,8 @@ class Results:
         curves: how the folds' networks were trained, where there are any.
         seconds_fit: what fitting and scoring took.
         cost: what the detector costs, by metric; empty where that was not measured.
+        copies: painted, of good images held out, where that is asked for.
+        synthetic: how well they are told from those images, by metric.
     """
 
     name: str
@@ -152,6 +156,8 @@ class Results:
     curves: Sequence[Curves]
     seconds_fit: float
     cost: Mapping[str, float]
+    copies: PaintedCopies | None
+    synthetic: Mapping[str, float]
 
     @property
     def images(self) -> DatasetInput:
@@ -168,6 +174,7 @@ class Results:
             **(self.localised.metrics if self.localised else {}),
             **self._attribution_metrics(),
             **self.cost,
+            **self.synthetic,
             **points.metrics,
         }
         tables = [self.catalog.iloc[rows] for rows in self._tested]
@@ -178,6 +185,8 @@ class Results:
             flagged = np.asarray(scores.p_values) <= metrics["fpr_used"]
             write_missed(output, scores_table(self.catalog.iloc[rows], scores), flagged)
         write_scores(output, self.config, tables, points.scores, self.localised)
+        if self.localised and not self.scores[0].lacking:
+            write_examples(output / EXAMPLES, examples_of(self.localised.maps))
         return metrics
 
     def draw_evidence(self, output: Path) -> None:
@@ -236,6 +245,10 @@ class Results:
         if self.curves:
             best = [fold.best_epoch for fold in self.curves]
             draw_training(output, [fold.values for fold in self.curves], best, self.name)
+        if self.copies:
+            from gad_bench.figures.painted import draw_painted
+
+            draw_painted(output, self.copies.painter, self.copies.originals, self.name)
         (scores, rows), stored = self._shown, self.evidence.stored
         if isinstance(stored, StoredFeatures):
             self.parts.embedding.draw(output, self.catalog, stored.blocks, self.name)

@@ -9,7 +9,7 @@ import pytest
 
 from gad_bench.base.errors import UserError
 from gad_bench.deploy.decoding import decode
-from gad_bench.deploy.format import Arrays, encode
+from gad_bench.deploy.format import Arrays, class_name, encode
 from gad_bench.gaussian import Samples
 from gad_bench.gaussian.baselines import (
     IsolationForest,
@@ -21,6 +21,7 @@ from gad_bench.gaussian.covariance import Diagonal, Empirical, Identity, LedoitW
 from gad_bench.gaussian.detector import GaussianDetector
 from gad_bench.gaussian.nonlinear import NonlinearLedoitWolf
 from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
+from gad_bench.gaussian.projection import Linear
 from gad_bench.gaussian.reduction import (
     NoReduction,
     PrincipalComponents,
@@ -33,6 +34,12 @@ from gad_bench.gaussian.structured import (
     GraphicalLasso,
     ProbabilisticPrincipalComponents,
 )
+from gad_bench.gaussian.whitening import Whitening
+from gad_bench.patches import FittedPatchDetector
+from gad_bench.patches.embedding import Embedding
+from gad_bench.patches.image_score import Maximum
+from gad_bench.patches.memory_bank import NearestPatches
+from gad_bench.patches.neighbours import Bank
 
 PLAIN = {"normalisation": NoNormalisation(), "reduction": NoReduction()}
 COVARIANCES = [
@@ -100,6 +107,51 @@ def test_trees_are_refused_by_name() -> None:
 def test_what_json_does_not_hold_is_refused(value: object) -> None:
     with pytest.raises(UserError, match="it is a"):
         encode(value, "it", {})
+
+
+def patches(step: Any, width: int) -> FittedPatchDetector:
+    """A detector of patches of three features, with a bank of two vectors."""
+    return FittedPatchDetector(
+        embedding=Embedding(
+            blocks=[0], neighbourhood=1, grid=None, averaged=False, normalisation=UnitLength()
+        ),
+        width=3,
+        scorer=NearestPatches(
+            bank=Bank(entries=np.arange(2.0 * width, dtype=np.float32).reshape(2, width)),
+            step=step,
+            neighbours=1,
+        ),
+        image_score=Maximum(smoothing=0.0),
+        sigma=4.0,
+    )
+
+
+TO_TWO = Linear(np.zeros(3), np.eye(3)[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("step", "width"), [(NoReduction(), 3), (TO_TWO, 2), (Whitening([TO_TWO]), 2)]
+)
+def test_patches_are_as_long_as_those_of_their_bank(step: Any, width: int) -> None:
+    maps = {0: np.random.default_rng(0).random((1, 3, 4, 4), np.float32)}
+    fitted = patches(step, width)
+    np.testing.assert_array_equal(
+        through_json(fitted).score(maps).images, fitted.score(maps).images
+    )
+    with pytest.raises(UserError, match="width and scorer do not fit one another"):
+        through_json(patches(step, width + 1))
+
+
+@pytest.mark.parametrize("place", [("embedding", "normalisation"), ("scorer", "step")])
+@pytest.mark.parametrize("value", ["no part", None, {"class": class_name(Maximum), "smoothing": 0}])
+def test_a_part_of_a_detector_on_patches_is_what_belongs_there(
+    place: tuple[str, str], value: Any
+) -> None:
+    arrays: Arrays = {}
+    node = encode(patches(NoReduction(), 3), "it", arrays)
+    node[place[0]][place[1]] = value
+    with pytest.raises(UserError, match=rf"it\.{place[0]}\.{place[1]}"):
+        decode(node, arrays)
 
 
 def test_keys_keep_their_type() -> None:

@@ -303,10 +303,10 @@ def test_a_sweep_keeps_no_configs_of_the_jobs_that_are_done(
 ) -> None:
     alive = []
 
-    def count_configs(*_: object) -> float:
+    def count_configs(*_: object) -> dict[str, float]:
         gc.collect()
         alive.append(sum(isinstance(thing, DictConfig) for thing in gc.get_objects()))
-        return 0.5
+        return {"auroc": 0.5}
 
     monkeypatch.setattr("gad_bench.run.run", count_configs)
     program(*DEMO, "tracking=none", "seed=range(0,6)")

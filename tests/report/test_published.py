@@ -99,6 +99,34 @@ def test_the_whole_training_set_is_compared_with_the_reimplementation(run_of: An
 
 
 @pytest.mark.parametrize(
+    ("detector", "backbone", "metric", "categories", "expected"),
+    [
+        ("padim", "resnet-18", "auroc", CATEGORIES, ("anomalib_padim", 89.1)),
+        ("padim", "wide-resnet-50-2", "pixel_auroc", CATEGORIES, ("anomalib_padim", 97.9)),
+        ("patchcore_anomalib", "resnet-18", "auroc", ["toothbrush"], ("anomalib_patchcore", 93.1)),
+        ("patchcore", "wide-resnet-50-2", "auroc", CATEGORIES, ("roth2022", 99.1)),
+        ("dfm", "resnet-18", "auroc", CATEGORIES, ("anomalib_dfm", 93.6)),
+    ],
+)
+def test_a_method_is_compared_with_its_own_figure(
+    run_of: Any,
+    detector: str,
+    backbone: str,
+    metric: str,
+    categories: list[str],
+    expected: tuple[str, float],
+) -> None:
+    whole = {"fold___target_": "gad_bench.data.split.Full", "fold__n_splits": ""}
+    share = {"detector__blocks": "[2, 3]", "detector__share": "0.1", "blocks__indices": "[2, 3]"}
+    method = {"detector": detector, "backbone": backbone, **whole, **share}
+    ours = cell(run_of, categories, metric, **method)
+    figure = the_figure(ours.published)
+    assert (figure.source, figure.auroc) == expected
+    assert ours.difference == pytest.approx(90 - expected[1])
+    assert cell(run_of, categories, "aupro", **method).published is None
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"dataset__name": "folder"},

@@ -62,4 +62,5 @@ def test_every_table_is_written_in_three_formats_beside_the_page(
         *names,
         "per_category_dots.png",
         "report.html",
+        ".report",
     }

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from gad_bench.base.errors import UserError
 from gad_bench.data.split import Split
-from gad_bench.features.extraction import read_square
+from gad_bench.features.extraction import read_input
 from gad_bench.features.filterbank import FilterBank
 from gad_bench.features.interface import Backbone
 from gad_bench.features.timm_backbone import TimmBackbone
@@ -76,8 +76,8 @@ def toothbrushes(assets: Path) -> tuple[DetectorGraph, Callable[..., float], Ima
         input_size=112,
     )
     folder = assets / "images" / "toothbrush"
-    good = [read_square(str(file), 112) for file in sorted((folder / "train/good").iterdir())[:13]]
-    defective = read_square(str(min((folder / "test/defective").iterdir())), 112)
+    good = [read_input(str(file), 112) for file in sorted((folder / "train/good").iterdir())[:13]]
+    defective = read_input(str(min((folder / "test/defective").iterdir())), 112)
     model, score = fitted(backbone, np.stack(good[:12]))
     return DetectorGraph(model, backbone), score, defective, good[12]
 
