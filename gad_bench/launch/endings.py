@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from gad_bench.base.interrupt import was_interrupted
 from gad_bench.base.process import thread_count
 from gad_bench.steps.ending import Draw, End, Record, end_here
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 Failed = Callable[[Exception], None]
 MOST_PROCESSES = 3
@@ -93,15 +96,22 @@ class Endings:
 
     def _submit(self, draw: Draw) -> Future[None] | None:
         """Draw in another process; None where one was killed, and from then on."""
-        if self.pool is None:  # not by a fork: this process has threads, and locks of theirs
-            fresh = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.processes, fresh, initializer=_follow_parent)
+        if self.pool is None:
+            self.pool = _start(self.processes)
         try:
             with _held_interrupts():
                 return self.pool.submit(draw)
         except BrokenExecutor:
             self.processes = 0
             return None
+
+
+def _start(processes: int) -> Executor:
+    """Start processes; not by a fork: this one has threads, and locks that they may hold."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(processes, get_context("spawn"), initializer=_follow_parent)
 
 
 @contextmanager
@@ -119,12 +129,14 @@ def _held_interrupts() -> Iterator[None]:
 
 def _follow_parent() -> None:
     """Leave an interrupt to the parent, which waits for what is being drawn, and die with it."""
+    from multiprocessing import parent_process
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
+    parent = parent_process()
     if parent is not None:
         Thread(target=_die_after, args=(parent,), daemon=True).start()
 
 
-def _die_after(parent: multiprocessing.process.BaseProcess) -> None:
+def _die_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)

@@ -31,6 +31,7 @@ WORDS = (
     "0.5 %; the outline is the defect's mask."
 )
 COLOURS = "inferno"
+WIDE = 4  # methods whose names have room beside one another
 
 
 def draw_shared_maps(table: Table) -> list[Picture]:
@@ -71,14 +72,20 @@ def draw_maps(methods: Mapping[str, Sequence[Example]]) -> Figure:
         for column, (name, own) in enumerate(methods.items(), 2):
             values = np.concatenate([example.heat.ravel() for example in own])
             low, high = np.quantile(values, [0.5, 0.995])
-            axes[0, column].set_title(name, fontsize=7)
+            _name(axes[0, column], name, narrow=len(methods) > WIDE)
             for row, example in enumerate(own):
                 _show(axes[row, column], example.heat, cmap=COLOURS, vmin=low, vmax=high)
                 if example.mask.any():
                     axes[row, column].contour(example.mask, [0.5], colors="white", linewidths=0.6)
         for column, name in enumerate(("image", "mask")):
-            axes[0, column].set_title(name, fontsize=7)
+            _name(axes[0, column], name, narrow=False)
         return figure
+
+
+def _name(axes: Axes, name: str, *, narrow: bool) -> None:
+    """Put a column's name above it: a line a part or, where columns are narrow, a line a word."""
+    text = name.replace(", ", ",\n")
+    axes.set_title(text.replace("_", "_\n") if narrow else text, fontsize=7)
 
 
 def _show(axes: Axes, values: Any, **colours: Any) -> None:  # noqa: ANN401 - an array; matplotlib's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from hydra import initialize_config_dir
@@ -34,7 +35,9 @@ def test_a_jobs_config_is_composed_once_and_is_the_same_when_it_runs() -> None:
         loader = ComposingOnce(counting)
         overrides = ["experiment=demo", "covariance=oas"]
         checked = loader.load_sweep_config(master, overrides)
+        elsewhere = pickle.loads(pickle.dumps(loader))
         run = loader.load_sweep_config(master, overrides)
+        sent = elsewhere.load_sweep_config(master, overrides)
     assert counting.composed == 1
-    assert OmegaConf.to_yaml(run) == OmegaConf.to_yaml(checked)
+    assert OmegaConf.to_yaml(run) == OmegaConf.to_yaml(checked) == OmegaConf.to_yaml(sent)
     assert OmegaConf.is_struct(run) == OmegaConf.is_struct(checked)

@@ -106,7 +106,7 @@ def test_a_job_whose_figures_were_not_drawn_is_done_again(
         assert started.poll() is None
         time.sleep(0.02)
     os.killpg(started.pid, number)
-    _, errors = started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=300)
     if number == signal.SIGINT:
         assert started.returncode == 130
         assert errors.count("interrupted") == 1
