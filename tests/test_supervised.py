@@ -83,6 +83,7 @@ def test_what_would_labels_buy_is_one_sweep_on_the_same_images(program: Program)
     assert ("supervised" in one, "supervised" in other) == (False, True)
     page = next(outcome.folder.glob("multirun/*/*/summary/report.html")).read_text()
     assert "supervised_linear_probe" in page
+    assert "1 supervised: fitted on labelled anomalous images" in page
 
 
 @pytest.mark.parametrize(

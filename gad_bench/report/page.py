@@ -128,7 +128,7 @@ def links(table: Table, row: Label, folder: Path) -> dict[str, dict[str, str]]:
 
 def facts(report: Report) -> dict[str, str]:
     """Return what the runs have in common, and how many there are."""
-    keys = ("dataset", "backbone", "augmentation", "reduction", "covariance")
+    keys = ("dataset", "backbone", "augmentation", "reduction", "detector", "covariance")
     shown = {"runs": report.tables[0].count_text, "source": report.source}
     for key in keys:
         values = dict.fromkeys(report.runs.get(key, ()))

@@ -11,6 +11,7 @@ import pandas as pd
 from gad_bench.report.frame import MEASURE, Status, factor
 from gad_bench.report.published import Published
 from gad_bench.report.tables import Cell, Label, Table
+from gad_bench.steps.parts import SUPERVISED
 
 NAMES = {
     "auroc": "AUROC in %",
@@ -158,7 +159,15 @@ def caption(table: Table, beside: str = "in brackets") -> str:
     note = f"; {beside} the published figure and ours minus it" if has_published(table) else ""
     if any(map(interval_text, table.cells.itertuples(index=False))):
         note = f"; {INTERVAL}{note}"
-    return f"{metric_text(table)}: {how}{note}. {table.count_text}."
+    return f"{metric_text(table)}: {how}{note}. {table.count_text}.{_supervision(table)}"
+
+
+def _supervision(table: Table) -> str:
+    """Tell how many of a table's runs had labels, if any did."""
+    if "detector" not in table.runs:
+        return ""
+    count = int(table.runs["detector"].astype(str).str.startswith(SUPERVISED).sum())
+    return f" {count} supervised: fitted on labelled anomalous images, too." if count else ""
 
 
 def rows_of(table: Table) -> Iterator[tuple[Label, list[Cell]]]:

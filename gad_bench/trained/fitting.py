@@ -149,6 +149,7 @@ def _train(
 ) -> Trained:
     fit = Fit(network, schedule.learning_rate, schedule.seed)
     earlier = kept.read_checkpoint(folder)
+    log.info("training on %d images, %d epochs at most", len(lesson.train), schedule.epochs)
     if earlier is not None:
         fit.on_load_checkpoint(earlier)
         log.info("going on with a training: %d epochs are done", _epochs(fit))

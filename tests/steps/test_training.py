@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,9 @@ def test_so_is_one_whose_augmented_features_are_not(
 ) -> None:
     (split,) = split_catalog(catalog, Full(), 0.0, 0)
     name = re.escape(catalog["path"].iloc[split.train[1]])
+    values = {field.name: getattr(source, field.name) for field in fields(source) if field.init}
     with pytest.raises(UserError, match=f"{name}: its features of block 1 are not finite"):
-        training(catalog, Poisoned(**vars(source)), split)
+        training(catalog, Poisoned(**values), split)
 
 
 def test_the_time_of_the_extraction_is_told(catalog: pd.DataFrame, source: FeatureSource) -> None:
