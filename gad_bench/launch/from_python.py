@@ -33,6 +33,7 @@ FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 STAMP = "%Y-%m-%d/%H-%M-%S-%f"  # as conf/config.yaml names the folders of runs
 SHOWN = ("auroc", "auroc_ci_low", "auroc_ci_high", "images_train", "images_test", "seconds_fit")
 FIGURE = "contact_sheet.png"
+ERRORS = ("error: ", "failed: ")  # of a run; of a job of a sweep
 LONGEST = 10_000
 """Characters of what is printed that are kept, to tell of an error."""
 
@@ -155,7 +156,7 @@ def _checked(overrides: tuple[str, ...]) -> list[str]:
 
 
 def _carry_out(arguments: list[str]) -> tuple[int, str]:
-    """Run the program, pass on what it prints, and return its status and its last line."""
+    """Run the program, pass on what it prints; return its status and its last word on errors."""
     command = [sys.executable, "-m", "gad_bench", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         printed = ""
@@ -168,7 +169,9 @@ def _carry_out(arguments: list[str]) -> tuple[int, str]:
             process.send_signal(signal.SIGINT)  # a notebook's stop button reaches its kernel alone
             process.wait()
             raise
-    return process.returncode, next(reversed(printed.strip().splitlines()), "")
+    lines = ["", *printed.strip().splitlines()]
+    errors = [line for line in lines if line.startswith(ERRORS)]
+    return process.returncode, (errors or lines)[-1]
 
 
 def _texts(stream: IO[bytes] | None) -> Iterator[str]:
@@ -179,5 +182,5 @@ def _texts(stream: IO[bytes] | None) -> Iterator[str]:
 
 
 def _error(status: int, last: str) -> Exception:
-    reason = last.removeprefix("error: ")
+    reason = last.partition(": ")[2] if last.startswith(ERRORS) else last
     return UserError(reason) if status == IMPOSSIBLE else RuntimeError(reason)

@@ -98,6 +98,11 @@ def test_a_sweep_is_a_row_a_run_with_what_differs_and_why_one_failed() -> None:
     pd.testing.assert_frame_equal(first, second)
 
 
+def test_a_sweep_without_a_finished_run_fails_by_the_reason_of_its_jobs() -> None:
+    with pytest.raises(UserError, match=r"^fold\.index=8: there is no such fold"):
+        sweep(*DEMO, "fold.index=7,8", "tracking=none")
+
+
 def test_the_package_offers_them_and_its_own_import_stays_light() -> None:
     program = (
         "import sys, gad_bench; assert not {'pandas', 'hydra', 'torch'} & set(sys.modules); "
