@@ -114,6 +114,7 @@ class Embedding:
     def _channels_by_block(self, maps: Maps) -> list[Any]:
         if self.channels is None:
             return [slice(None)] * len(self.blocks)
+        self._require_channels(self.width(maps))
         if self.averaged:
             return [self.channels] * len(self.blocks)
         widths = [maps[block].shape[1] for block in self.blocks]
@@ -125,6 +126,18 @@ class Embedding:
             self.channels[start:stop] - (end - width)
             for (start, stop), end, width in zip(inner, ends, widths, strict=True)
         ]
+
+    def _require_channels(self, width: int) -> None:
+        """Refuse channels, as of a saved detector that was changed, that the maps do not have.
+
+        Raises:
+            UserError: one is beyond the vectors, or they do not rise.
+        """
+        bounded = np.concatenate([[-1], self.channels, [width]])
+        if (np.diff(bounded) <= 0).any():
+            raise UserError(
+                f"the channels that are kept must rise within the {width} of blocks {self.blocks}"
+            )
 
     def _grid_shape(self, shapes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
         height, width = max(shapes)

@@ -99,3 +99,9 @@ def test_vectors_are_no_maps() -> None:
 def test_blocks_of_other_numbers_of_channels_cannot_be_averaged() -> None:
     with pytest.raises(UserError, match=r"blocks \[1, 2\] have \[3, 5\] channels"):
         embedding(averaged=True).width(random_maps())
+
+
+@pytest.mark.parametrize("channels", [[0, 99], [-1, 2], [2, 1], [1, 1]])
+def test_channels_that_the_maps_do_not_have_are_refused(channels: list[int]) -> None:
+    with pytest.raises(UserError, match=r"must rise within the \d+ of blocks \[1, 2\]"):
+        embedding(channels=np.array(channels)).apply(random_maps())
