@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
@@ -18,7 +17,7 @@ from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
 from gad_bench.steps.cross_fitting import CrossFits, cross_fit
 from gad_bench.steps.ending import End, end_here
-from gad_bench.steps.evidence import Evidence, Model, obtain_evidence
+from gad_bench.steps.evidence import obtain_evidence
 from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
@@ -91,7 +90,9 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             watch.lap("attribution")
         cost: Mapping[str, float] = {}
         if config.cost:
-            cost = _measure_cost(config, parts, evidence, splits[-1], catalog, model)
+            from gad_bench.deploy.cost import measure_cost
+
+            cost = measure_cost(config, parts, evidence, splits[-1], catalog, model)
             watch.lap("cost")
         results = Results(
             name=description.name,
@@ -144,20 +145,6 @@ def _require_measurable(config: DictConfig, parts: Parts) -> None:
         from gad_bench.deploy.cost import check_measurable
 
         check_measurable(parts.detector)
-
-
-def _measure_cost(
-    config: DictConfig,
-    parts: Parts,
-    evidence: Evidence,
-    split: Split,
-    catalog: pd.DataFrame,
-    model: Model,
-) -> Mapping[str, float]:
-    """Measure what the detector costs."""
-    from gad_bench.deploy.cost import measure_cost
-
-    return measure_cost(config, parts, evidence, split, catalog, model)
 
 
 def _save(

@@ -20,11 +20,10 @@ from gad_bench.evaluation.pixels import (
     Map,
     Mask,
     Ranks,
-    gather,
-    limited_name,
+    by_name,
     measure,
     overlap_shares,
-    rank,
+    rank_defective,
 )
 
 BINS = 500
@@ -49,19 +48,17 @@ def pixel_metrics_with_intervals(
     Raises:
         UserError: a limit is none.
     """
-    names = [limited_name("aupro", limit) for limit in limits]
-    defective = gather(images)
-    if defective is None:
+    named = by_name("aupro", limits)
+    ranked = rank_defective(images)
+    if ranked is None:
         return {}
-    ranks = rank(images, defective.values)
-    if ranks.total == 0:
-        return {}
-    points = measure(ranks, defective, dict(zip(names, limits, strict=True)))
+    ranks, defective = ranked
+    points = measure(ranks, defective, named)
     counted = _count_out(images, *_bins(defective, ranks))
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
         return points
     drawn = [
-        counted.figures(weights, dict(zip(names, limits, strict=True)))
+        counted.figures(weights, named)
         for weights in resamples(counted.anomalous, seed=seed, count=count)
     ]
     over = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}

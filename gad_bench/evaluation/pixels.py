@@ -49,14 +49,27 @@ def pixel_metrics(
     Raises:
         UserError: a limit is none.
     """
-    names = [limited_name("aupro", limit) for limit in limits]
+    named = by_name("aupro", limits)
+    ranked = rank_defective(images)
+    return measure(*ranked, named) if ranked else {}
+
+
+def by_name(metric: str, limits: Sequence[float]) -> dict[str, float]:
+    """Return the limits of the false positive rate by the names of a metric's figures.
+
+    Raises:
+        UserError: a limit is none.
+    """
+    return {limited_name(metric, limit): limit for limit in limits}
+
+
+def rank_defective(images: Iterable[tuple[Map, Mask]]) -> tuple[Ranks, Defective] | None:
+    """Return where the defective pixels' values lie, and those pixels; None where a kind lacks."""
     defective = gather(images)
     if defective is None:
-        return {}
+        return None
     ranks = rank(images, defective.values)
-    if ranks.total == 0:
-        return {}
-    return measure(ranks, defective, dict(zip(names, limits, strict=True)))
+    return (ranks, defective) if ranks.total else None
 
 
 def measure(ranks: Ranks, defective: Defective, limits: Mapping[str, float]) -> dict[str, float]:

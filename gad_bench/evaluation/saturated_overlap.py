@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation.pixels import Map, Mask, limited_name, rank
+from gad_bench.evaluation.pixels import Map, Mask, by_name, rank
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def saturated_overlap(
     Raises:
         UserError: a limit or a saturation is none.
     """
-    names = [limited_name("spro", limit) for limit in limits]
+    named = by_name("spro", limits)
     steps = [_steps(heat, own) for heat, defects in images for own in defects if own.mask.any()]
     if not steps:
         return {}
@@ -57,10 +57,7 @@ def saturated_overlap(
     ranks = rank(_with_union(images), values)
     if ranks.total == 0:
         return {}
-    return {
-        name: float(ranks.limited_area(overlap, limit))
-        for name, limit in zip(names, limits, strict=True)
-    }
+    return {name: float(ranks.limited_area(overlap, limit)) for name, limit in named.items()}
 
 
 def _steps(heat: Map, defect: Defect) -> tuple[Map, NDArray[np.float64]]:
