@@ -15,6 +15,7 @@ from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
 from gad_bench.tracking import without_password
 from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
+from gad_bench.tracking.mlflow_store import absolute
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -125,7 +126,7 @@ def _search(uri: str, experiment: str) -> Iterator[Any]:
     from mlflow.tracking import MlflowClient
 
     try:
-        client = MlflowClient(uri)
+        client = MlflowClient(absolute(uri))
         found = client.get_experiment_by_name(experiment)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]

@@ -41,8 +41,16 @@ def open_store(uri: str, experiment: str, *, patiently: bool) -> tuple[MlflowCli
     Raises:
         UserError: the store cannot be used.
     """
+    return _open_once(absolute(uri), experiment, patiently)
+
+
+def absolute(uri: str) -> str:
+    """Return the address of a store, an SQLite one with its whole path.
+
+    MLflow keeps an open store by its address, whatever folder the process is in by then.
+    """
     database = database_of(uri)
-    return _open_once(f"sqlite:///{database}" if database else uri, experiment, patiently)
+    return f"sqlite:///{database}" if database else uri
 
 
 def database_of(uri: str) -> Path | None:

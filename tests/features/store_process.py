@@ -45,10 +45,14 @@ def work(order: dict[str, Any]) -> None:
     tally = os.open(order["tally"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     kill_at_change(order.get("kill_at", -1), order["folder"])
 
+    last_row, seconds = order.get("kill_after", (-1, 0))
+
     def extract(rows: Sequence[int], deepest: int) -> Iterator[tuple[Features, ...]]:
         for start in range(0, len(rows), BATCH):
             part = rows[start : start + BATCH]
             os.write(tally, "".join(f"{os.getpid()} {row}\n" for row in part).encode())
+            if last_row in part:
+                signal.setitimer(signal.ITIMER_REAL, seconds)  # nothing handles it: as kill -9 does
             time.sleep(order["pause"])
             yield batch_of(part, deepest)
 

@@ -129,3 +129,22 @@ def test_data_sets_and_kinds_of_folds_do_not_multiply_each_other(run_of: Any) ->
         ("mvtec_ad", "2", "screw", "1"),
         ("demo", "9", "nut", "7"),
     }
+
+
+def test_a_database_in_the_working_folder_is_that_of_the_folder_one_is_in_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for category in ("bolt", "nut"):
+        folder = tmp_path / category
+        (folder / "files").mkdir(parents=True)
+        monkeypatch.chdir(folder)
+        record(
+            MLflow(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="test"),
+            folder,
+            category,
+            "0",
+            1,
+        )
+        found += [run.keys["category"] for run in read_tracked("sqlite:///mlflow.db", "test")]
+    assert found == ["bolt", "nut"]
