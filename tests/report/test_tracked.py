@@ -139,12 +139,7 @@ def test_a_database_in_the_working_folder_is_that_of_the_folder_one_is_in_now(
         folder = tmp_path / category
         (folder / "files").mkdir(parents=True)
         monkeypatch.chdir(folder)
-        record(
-            MLflow(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="test"),
-            folder,
-            category,
-            "0",
-            1,
-        )
+        tracker = MLflow(uri=f"sqlite:///{folder / 'mlflow.db'}", experiment="test")
+        record(tracker, folder / "files", category, "0", 0.9)
         found += [run.keys["category"] for run in read_tracked("sqlite:///mlflow.db", "test")]
     assert found == ["bolt", "nut"]
