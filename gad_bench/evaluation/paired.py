@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gad_bench.evaluation.intervals import interval, resampled_auroc
+from gad_bench.evaluation.intervals import interval
 from gad_bench.evaluation.metrics import Vector, check_labels
+from gad_bench.evaluation.resampled import resampled_auroc
 
 ALIKE = 0.05
 """Two detectors are told apart where the corrected p-value is less."""

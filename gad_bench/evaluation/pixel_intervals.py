@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples, with_intervals
+from gad_bench.evaluation.intervals import RESAMPLES, resamples, with_intervals
 from gad_bench.evaluation.metrics import Vector
 from gad_bench.evaluation.pixels import (
     FALSE_POSITIVE_LIMIT,
@@ -25,6 +25,8 @@ from gad_bench.evaluation.pixels import (
     overlap_shares,
     rank_defective,
 )
+
+Matrix = NDArray[np.float64]
 
 BINS = 500
 """By the defective pixels' share that reaches a value, and as many by the other pixels'."""
@@ -58,7 +60,7 @@ def pixel_metrics_with_intervals(
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
         return points
     drawn = [
-        counted.figures(weights, named)
+        counted.figures(weights.astype(np.float64), named)
         for weights in resamples(counted.anomalous, seed=seed, count=count)
     ]
     over = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,9 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
-from gad_bench.evaluation.intervals import (
-    resampled_areas,
-    resampled_auroc,
-    resampled_false_positive_rates,
-    with_intervals,
-)
-from gad_bench.evaluation.metrics import (
-    auroc,
-    average_precision,
-)
+from gad_bench.evaluation.intervals import interval_names, resamples, with_intervals
+from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
+from gad_bench.evaluation.resampled import Figures, Reached, resampled, resampled_auroc
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
@@ -30,6 +23,11 @@ FALSE_ALARMS = (1, 5)
 """The shares of good images, in percent, at which the share of defects found is measured."""
 DETECTED = (95, 99, 100)
 """The shares of anomalous images, in percent, whose price in false alarms is measured."""
+AT_FALSE_ALARMS = {f"tpr_at_fpr_{percent}": percent / 100 for percent in FALSE_ALARMS}
+AT_DETECTION = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
+
+Labels = NDArray[np.integer]
+Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,52 +93,50 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
     _check_finite(scores)
     if scores.lacking:
         return {}
-    metrics = _areas(scores.labels, scores.combined, seed, definitions)
-    metrics |= _at_detection(scores.labels, scores.combined, seed)
-    metrics |= _at_best_and_few_false_alarms(scores.labels, scores.combined)
+    labels, area = scores.labels, definitions.average_precision
+    points = _areas(labels, scores.combined, area) | _rates(labels, scores.combined)
+    asked: list[tuple[Vector, Figures]] = [
+        (scores.combined, lambda own: _resampled_areas(own, area) | _resampled_rates(own))
+    ]
     for block, values in scores.blocks.items():
-        metrics |= _areas(scores.labels, values, seed, definitions, f"_block_{block}")
-    metrics |= _per_defect(scores, seed)
-    return metrics | _at_sigma(scores, definitions.sigma) | _kept(scores)
+        end = f"_block_{block}"
+        points |= _areas(labels, values, area, end)
+        asked.append((values, partial(_resampled_areas, area=area, end=end)))
+    metrics = with_intervals(points, resampled(labels, asked, resamples(labels, seed=seed)))
+    return (
+        metrics | _per_defect(scores, seed) | _at_sigma(scores, definitions.sigma) | _kept(scores)
+    )
 
 
-def _areas(
-    labels: NDArray[np.integer],
-    values: NDArray[np.float64],
-    seed: int,
-    definitions: Definitions,
-    end: str = "",
-) -> dict[str, float]:
-    """Return AUROC and average precision, named with an end, and their intervals."""
-    area = definitions.average_precision
-    points = {
+def _areas(labels: Labels, values: Vector, area: str, end: str = "") -> dict[str, float]:
+    """Return AUROC and average precision, named with an end."""
+    return {
         f"auroc{end}": auroc(labels, values),
         f"aupr{end}": average_precision(labels, values, area),
     }
-    drawn = resampled_areas(labels, values, seed=seed, area=area)
-    return with_intervals(points, {f"{name}{end}": areas for name, areas in drawn.items()})
 
 
-def _at_best_and_few_false_alarms(
-    labels: NDArray[np.integer], values: NDArray[np.float64]
-) -> dict[str, float]:
-    """Return the highest F1, its threshold, and the defects found at some false positive rates."""
-    rates = {
-        f"tpr_at_fpr_{percent}": true_positive_rate(labels, values, percent / 100)
-        for percent in FALSE_ALARMS
-    }
+def _resampled_areas(reached: Reached, area: str, end: str = "") -> dict[str, Vector]:
+    return {f"auroc{end}": reached.auroc(), f"aupr{end}": reached.average_precision(area)}
+
+
+def _rates(labels: Labels, values: Vector) -> dict[str, float]:
+    """Return the highest F1 and its threshold, and what some rates cost in the other."""
     f1, threshold = best_f1(labels, values)
-    return {"image_f1": f1, "image_f1_threshold": threshold, **rates}
+    return {
+        **{n: false_positive_rate(labels, values, rate) for n, rate in AT_DETECTION.items()},
+        **{n: true_positive_rate(labels, values, rate) for n, rate in AT_FALSE_ALARMS.items()},
+        "image_f1": f1,
+        "image_f1_threshold": threshold,
+    }
 
 
-def _at_detection(
-    labels: NDArray[np.integer], values: NDArray[np.float64], seed: int
-) -> dict[str, float]:
-    """Return the false positive rates where so many of the defects are found, with intervals."""
-    names = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
-    points = {name: false_positive_rate(labels, values, rate) for name, rate in names.items()}
-    drawn = resampled_false_positive_rates(labels, values, list(names.values()), seed=seed)
-    return with_intervals(points, dict(zip(names, drawn.T, strict=True)))
+def _resampled_rates(reached: Reached) -> dict[str, Vector]:
+    return {
+        **{name: reached.false_positive_rate(rate) for name, rate in AT_DETECTION.items()},
+        **{name: reached.true_positive_rate(rate) for name, rate in AT_FALSE_ALARMS.items()},
+        "image_f1": reached.best_f1(),
+    }
 
 
 def _check_finite(scores: Scores) -> None:
@@ -170,12 +166,17 @@ def _per_defect(scores: Scores, seed: int) -> dict[str, float]:
 
 
 def _at_sigma(scores: Scores, route: str) -> dict[str, float]:
-    found = {}
+    """Rates at thresholds that no test image had a part in: their intervals are the exact ones."""
+    counts = [int((scores.labels == label).sum()) for label in (0, 1)]
+    found: dict[str, float] = {}
     for block, dimension in scores.dimensions.items():
         rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension, route=route)
-        for sigma, (false, true) in rates.items():
-            found[f"fpr_sigma_{sigma}_block_{block}"] = false
-            found[f"tpr_sigma_{sigma}_block_{block}"] = true
+        for kind, count, values in zip(
+            ("fpr", "tpr"), counts, zip(*rates.values(), strict=True), strict=True
+        ):
+            for sigma, *own in zip(rates, values, *clopper_pearson(values, count), strict=True):
+                name = f"{kind}_sigma_{sigma}_block_{block}"
+                found |= dict(zip((name, *interval_names(name)), map(float, own), strict=True))
     return found
 
 
@@ -227,7 +228,12 @@ def evaluate_folds(
         return metrics[0]
     shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]
     means = {key: float(np.mean([fold[key] for fold in metrics])) for key in shared}
-    return means | {f"auroc_fold_{number}": fold["auroc"] for number, fold in enumerate(metrics)}
+    of_folds = {
+        name.replace("auroc", f"auroc_fold_{number}"): fold[name]
+        for number, fold in enumerate(metrics)
+        for name in ("auroc", *interval_names("auroc"))
+    }
+    return means | of_folds
 
 
 def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:

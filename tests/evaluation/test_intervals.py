@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.metrics import average_precision_score
 
 from gad_bench.evaluation import intervals
-from gad_bench.evaluation.detection_rates import false_positive_rate
-from gad_bench.evaluation.intervals import (
-    interval,
-    resampled_areas,
-    resampled_false_positive_rates,
-    resamples,
-)
-from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
+from gad_bench.evaluation.intervals import interval, interval_names
+from gad_bench.evaluation.metrics import auroc, clopper_pearson
+from gad_bench.evaluation.resampled import resampled_auroc
 
 Case = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -22,8 +16,7 @@ Case = tuple[NDArray[np.int64], NDArray[np.float64]]
 def bootstrap_auroc(
     labels: object, scores: object, *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    areas = resampled_areas(labels, scores, seed=seed, count=resamples)
-    return interval(areas["auroc"], level)
+    return interval(resampled_auroc(labels, scores, seed=seed, count=resamples), level)
 
 
 @pytest.mark.parametrize("count", [1, 7, 285])
@@ -108,18 +101,15 @@ def test_scores_that_separate_perfectly_or_not_at_all_have_an_interval_of_no_wid
     assert bootstrap_auroc([0, 0, 1], [5, 5, 5], seed=0) == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("area", ["steps", "trapezoid"])
-def test_each_resamples_areas_are_those_of_its_images(area: str) -> None:
-    generator = np.random.default_rng(0)
-    labels, scores = generator.permutation([0] * 7 + [1] * 5), generator.integers(0, 6, 12)
-    found = resampled_areas(labels, scores, seed=5, area=area, count=200)
-    drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)))
-    rates = resampled_false_positive_rates(labels, scores, [0.8, 1.0], seed=5, count=200)
-    for number, weights in enumerate(drawn_weights.astype(int)):
-        own = np.repeat(labels, weights), np.repeat(scores, weights)
-        assert (own[0].sum(), len(own[0])) == (5, 12)
-        assert found["auroc"][number] == pytest.approx(auroc(*own), abs=1e-12)
-        expected = [false_positive_rate(*own, share) for share in (0.8, 1.0)]
-        assert rates[number].tolist() == pytest.approx(expected, abs=1e-12)
-        assert found["aupr"][number] == pytest.approx(average_precision(*own, area), abs=1e-12)
-    assert average_precision_score(*own) == pytest.approx(average_precision(*own), abs=1e-12)
+@pytest.mark.parametrize(
+    ("name", "low"),
+    [
+        ("auroc", "auroc_ci_low"),
+        ("auroc_block_2", "auroc_ci_low_block_2"),
+        ("fpr_sigma_3_block_12", "fpr_ci_low_sigma_3_block_12"),
+        ("auroc_fold_1", "auroc_fold_1_ci_low"),
+        ("auroc_defect_block_a", "auroc_defect_block_a_ci_low"),
+    ],
+)
+def test_an_intervals_ends_are_named_before_the_sigma_and_the_block(name: str, low: str) -> None:
+    assert interval_names(name) == (low, low.replace("low", "high"))
