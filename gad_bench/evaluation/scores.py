@@ -30,6 +30,8 @@ FALSE_ALARMS = (1, 5)
 """The shares of good images, in percent, at which the share of defects found is measured."""
 DETECTED = (95, 99, 100)
 """The shares of anomalous images, in percent, whose price in false alarms is measured."""
+COMBINED = ""
+"""How the names of the combined score's figures end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,30 +97,31 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
     _check_finite(scores)
     if scores.lacking:
         return {}
-    metrics = _areas(scores.labels, scores.combined, seed, definitions)
+    areas = _areas(scores, seed, definitions.average_precision)
+    metrics = areas.pop(COMBINED)
     metrics |= _at_detection(scores.labels, scores.combined, seed)
     metrics |= _at_best_and_few_false_alarms(scores.labels, scores.combined)
-    for block, values in scores.blocks.items():
-        metrics |= _areas(scores.labels, values, seed, definitions, f"_block_{block}")
+    for of_block in areas.values():
+        metrics |= of_block
     metrics |= _per_defect(scores, seed)
     return metrics | _at_sigma(scores, definitions.sigma) | _kept(scores)
 
 
-def _areas(
-    labels: NDArray[np.integer],
-    values: NDArray[np.float64],
-    seed: int,
-    definitions: Definitions,
-    end: str = "",
-) -> dict[str, float]:
-    """Return AUROC and average precision, named with an end, and their intervals."""
-    area = definitions.average_precision
-    points = {
-        f"auroc{end}": auroc(labels, values),
-        f"aupr{end}": average_precision(labels, values, area),
+def _areas(scores: Scores, seed: int, area: str) -> dict[str, dict[str, float]]:
+    """Return AUROC and average precision with their intervals, by the end of their names."""
+    named = {f"_block_{block}": values for block, values in scores.blocks.items()}
+    named = {COMBINED: scores.combined, **named}
+    drawn = resampled_areas(scores.labels, [*named.values()], seed=seed, area=area)
+    return {
+        end: with_intervals(
+            {
+                f"auroc{end}": auroc(scores.labels, values),
+                f"aupr{end}": average_precision(scores.labels, values, area),
+            },
+            {f"{name}{end}": areas[number] for name, areas in drawn.items()},
+        )
+        for number, (end, values) in enumerate(named.items())
     }
-    drawn = resampled_areas(labels, values, seed=seed, area=area)
-    return with_intervals(points, {f"{name}{end}": areas for name, areas in drawn.items()})
 
 
 def _at_best_and_few_false_alarms(
@@ -140,7 +143,7 @@ def _at_detection(
     names = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
     points = {name: false_positive_rate(labels, values, rate) for name, rate in names.items()}
     drawn = resampled_false_positive_rates(labels, values, list(names.values()), seed=seed)
-    return with_intervals(points, dict(zip(names, drawn.T, strict=True)))
+    return with_intervals(points, dict(zip(names, drawn, strict=True)))
 
 
 def _check_finite(scores: Scores) -> None:
@@ -164,7 +167,7 @@ def _per_defect(scores: Scores, seed: int) -> dict[str, float]:
         while key in found:
             key += "_"
         labels, values = scores.labels[chosen], scores.combined[chosen]
-        areas = resampled_auroc(labels, values, seed=seed)
+        (areas,) = resampled_auroc(labels, [values], seed=seed)
         found |= with_intervals({key: auroc(labels, values)}, {key: areas})
     return found
 

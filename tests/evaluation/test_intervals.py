@@ -22,8 +22,8 @@ Case = tuple[NDArray[np.int64], NDArray[np.float64]]
 def bootstrap_auroc(
     labels: object, scores: object, *, seed: int, resamples: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    areas = resampled_areas(labels, scores, seed=seed, count=resamples)
-    return interval(areas["auroc"], level)
+    areas = resampled_areas(labels, [scores], seed=seed, count=resamples)
+    return interval(areas["auroc"][0], level)
 
 
 @pytest.mark.parametrize("count", [1, 7, 285])
@@ -112,14 +112,16 @@ def test_scores_that_separate_perfectly_or_not_at_all_have_an_interval_of_no_wid
 def test_each_resamples_areas_are_those_of_its_images(area: str) -> None:
     generator = np.random.default_rng(0)
     labels, scores = generator.permutation([0] * 7 + [1] * 5), generator.integers(0, 6, 12)
-    found = resampled_areas(labels, scores, seed=5, area=area, count=200)
-    drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)))
+    other = generator.normal(size=12)
+    areas = resampled_areas(labels, [other, scores], seed=5, area=area, count=200)
+    found = {name: of_detectors[1] for name, of_detectors in areas.items()}
+    drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)), axis=1).T
     rates = resampled_false_positive_rates(labels, scores, [0.8, 1.0], seed=5, count=200)
     for number, weights in enumerate(drawn_weights.astype(int)):
         own = np.repeat(labels, weights), np.repeat(scores, weights)
         assert (own[0].sum(), len(own[0])) == (5, 12)
         assert found["auroc"][number] == pytest.approx(auroc(*own), abs=1e-12)
         expected = [false_positive_rate(*own, share) for share in (0.8, 1.0)]
-        assert rates[number].tolist() == pytest.approx(expected, abs=1e-12)
+        assert rates[:, number].tolist() == pytest.approx(expected, abs=1e-12)
         assert found["aupr"][number] == pytest.approx(average_precision(*own, area), abs=1e-12)
     assert average_precision_score(*own) == pytest.approx(average_precision(*own), abs=1e-12)
