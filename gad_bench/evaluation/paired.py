@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gad_bench.evaluation.intervals import interval
+from gad_bench.evaluation.intervals import interval, resampled_auroc
 from gad_bench.evaluation.metrics import Vector, check_labels
-from gad_bench.evaluation.resampled import resampled_auroc
 
 ALIKE = 0.05
 """Two detectors are told apart where the corrected p-value is less."""
@@ -170,5 +169,4 @@ def compare(labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int = 0)
 
 def _resampled_auroc(labels: ArrayLike, folds: Matrix, seed: int) -> Vector:
     """Return each resample's AUROC, the mean over folds [resamples]."""
-    areas = [resampled_auroc(labels, fold, seed=seed, count=RESAMPLES) for fold in folds]
-    return np.asarray(np.mean(areas, axis=0))
+    return np.asarray(resampled_auroc(labels, [*folds], seed=seed, count=RESAMPLES).mean(axis=0))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.evaluation.intervals import RESAMPLES, resamples, with_intervals
+from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples, with_intervals
 from gad_bench.evaluation.metrics import Vector
 from gad_bench.evaluation.pixels import (
     FALSE_POSITIVE_LIMIT,
@@ -25,8 +25,6 @@ from gad_bench.evaluation.pixels import (
     overlap_shares,
     rank_defective,
 )
-
-Matrix = NDArray[np.float64]
 
 BINS = 500
 """By the defective pixels' share that reaches a value, and as many by the other pixels'."""
@@ -60,7 +58,7 @@ def pixel_metrics_with_intervals(
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
         return points
     drawn = [
-        counted.figures(weights.astype(np.float64), named)
+        counted.figures(weights, named)
         for weights in resamples(counted.anomalous, seed=seed, count=count)
     ]
     over = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
@@ -93,16 +91,16 @@ class _Counted:
         """Return each figure of some resamples.
 
         Args:
-            weights: how often each holds each image [resamples, images].
+            weights: how often each image is in each of them [images, resamples].
             limits: of the false positive rate, by the figure's name.
         """
         ranks = Ranks(
-            total=(weights @ self.total)[:, None],
-            below=weights @ self.below,
-            not_above=weights @ self.not_above,
+            total=(weights.T @ self.total)[:, None],
+            below=weights.T @ self.below,
+            not_above=weights.T @ self.not_above,
         )
-        counts = weights @ self.counts
-        steps = weights @ self.overlap / (weights @ self.defects)[:, None]
+        counts = weights.T @ self.counts
+        steps = weights.T @ self.overlap / (weights.T @ self.defects)[:, None]
         return {
             "pixel_auroc": ranks.auroc(counts),
             "pixel_ap": ranks.average_precision(counts),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,18 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
-from gad_bench.evaluation.intervals import interval_names, resamples, with_intervals
-from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
-from gad_bench.evaluation.resampled import Figures, Reached, resampled, resampled_auroc
+from gad_bench.evaluation.intervals import (
+    interval_names,
+    resampled_areas,
+    resampled_auroc,
+    resampled_rates,
+    with_intervals,
+)
+from gad_bench.evaluation.metrics import (
+    auroc,
+    average_precision,
+    clopper_pearson,
+)
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
 KINDS = {"good": 0, "anomalous": 1}
@@ -23,11 +32,8 @@ FALSE_ALARMS = (1, 5)
 """The shares of good images, in percent, at which the share of defects found is measured."""
 DETECTED = (95, 99, 100)
 """The shares of anomalous images, in percent, whose price in false alarms is measured."""
-AT_FALSE_ALARMS = {f"tpr_at_fpr_{percent}": percent / 100 for percent in FALSE_ALARMS}
-AT_DETECTION = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
-
-Labels = NDArray[np.integer]
-Vector = NDArray[np.float64]
+COMBINED = ""
+"""How the names of the combined score's figures end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,49 +99,45 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
     _check_finite(scores)
     if scores.lacking:
         return {}
-    labels, area = scores.labels, definitions.average_precision
-    points = _areas(labels, scores.combined, area) | _rates(labels, scores.combined)
-    asked: list[tuple[Vector, Figures]] = [
-        (scores.combined, lambda own: _resampled_areas(own, area) | _resampled_rates(own))
-    ]
-    for block, values in scores.blocks.items():
-        end = f"_block_{block}"
-        points |= _areas(labels, values, area, end)
-        asked.append((values, partial(_resampled_areas, area=area, end=end)))
-    metrics = with_intervals(points, resampled(labels, asked, resamples(labels, seed=seed)))
-    return (
-        metrics | _per_defect(scores, seed) | _at_sigma(scores, definitions.sigma) | _kept(scores)
-    )
+    areas = _areas(scores, seed, definitions.average_precision)
+    metrics = areas.pop(COMBINED)
+    metrics |= _rates(scores.labels, scores.combined, seed)
+    for of_block in areas.values():
+        metrics |= of_block
+    metrics |= _per_defect(scores, seed)
+    return metrics | _at_sigma(scores, definitions.sigma) | _kept(scores)
 
 
-def _areas(labels: Labels, values: Vector, area: str, end: str = "") -> dict[str, float]:
-    """Return AUROC and average precision, named with an end."""
+def _areas(scores: Scores, seed: int, area: str) -> dict[str, dict[str, float]]:
+    """Return AUROC and average precision with their intervals, by the end of their names."""
+    named = {f"_block_{block}": values for block, values in scores.blocks.items()}
+    named = {COMBINED: scores.combined, **named}
+    drawn = resampled_areas(scores.labels, [*named.values()], seed=seed, area=area)
     return {
-        f"auroc{end}": auroc(labels, values),
-        f"aupr{end}": average_precision(labels, values, area),
+        end: with_intervals(
+            {
+                f"auroc{end}": auroc(scores.labels, values),
+                f"aupr{end}": average_precision(scores.labels, values, area),
+            },
+            {f"{name}{end}": areas[number] for name, areas in drawn.items()},
+        )
+        for number, (end, values) in enumerate(named.items())
     }
 
 
-def _resampled_areas(reached: Reached, area: str, end: str = "") -> dict[str, Vector]:
-    return {f"auroc{end}": reached.auroc(), f"aupr{end}": reached.average_precision(area)}
-
-
-def _rates(labels: Labels, values: Vector) -> dict[str, float]:
-    """Return the highest F1 and its threshold, and what some rates cost in the other."""
+def _rates(labels: NDArray[np.integer], values: NDArray[np.float64], seed: int) -> dict[str, float]:
+    """Return the highest F1, its threshold and what a rate costs in the other, with intervals."""
+    found, allowed = ([percent / 100 for percent in own] for own in (DETECTED, FALSE_ALARMS))
     f1, threshold = best_f1(labels, values)
-    return {
-        **{n: false_positive_rate(labels, values, rate) for n, rate in AT_DETECTION.items()},
-        **{n: true_positive_rate(labels, values, rate) for n, rate in AT_FALSE_ALARMS.items()},
+    points = {
+        **{f"fpr_at_tpr_{100 * s:.0f}": false_positive_rate(labels, values, s) for s in found},
+        **{f"tpr_at_fpr_{100 * s:.0f}": true_positive_rate(labels, values, s) for s in allowed},
         "image_f1": f1,
-        "image_f1_threshold": threshold,
     }
-
-
-def _resampled_rates(reached: Reached) -> dict[str, Vector]:
-    return {
-        **{name: reached.false_positive_rate(rate) for name, rate in AT_DETECTION.items()},
-        **{name: reached.true_positive_rate(rate) for name, rate in AT_FALSE_ALARMS.items()},
-        "image_f1": reached.best_f1(),
+    drawn = resampled_rates(labels, values, found, allowed, seed=seed)
+    over = np.concatenate([drawn["fpr"], drawn["tpr"], drawn["f1"]])
+    return with_intervals(points, dict(zip(points, over, strict=True))) | {
+        "image_f1_threshold": threshold
     }
 
 
@@ -160,7 +162,7 @@ def _per_defect(scores: Scores, seed: int) -> dict[str, float]:
         while key in found:
             key += "_"
         labels, values = scores.labels[chosen], scores.combined[chosen]
-        areas = resampled_auroc(labels, values, seed=seed)
+        (areas,) = resampled_auroc(labels, [values], seed=seed)
         found |= with_intervals({key: auroc(labels, values)}, {key: areas})
     return found
 

@@ -16,9 +16,8 @@ from omegaconf import DictConfig
 
 from gad_bench.data.split import Split
 from gad_bench.evaluation.definitions import SOUND, Definitions
-from gad_bench.evaluation.intervals import with_intervals
+from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.resampled import resampled_auroc
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
@@ -147,7 +146,7 @@ def _measure(
             unknown,
         )
     labels = maps.tested["label"]
-    areas = resampled_auroc(labels, maxima, seed=seed)
+    (areas,) = resampled_auroc(labels, [maxima], seed=seed)
     return {
         **with_intervals(
             {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}

@@ -17,9 +17,8 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores
-from gad_bench.evaluation.intervals import with_intervals
+from gad_bench.evaluation.intervals import Matrix, resampled_auroc_of_copies, with_intervals
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.resampled import Matrix, resampled_auroc_of_copies
 from gad_bench.features.extraction import extract
 from gad_bench.features.interface import Pixels
 from gad_bench.features.maps import maps_work
