@@ -41,6 +41,8 @@ TARGET = "_target_"
 TARGET_LINE = re.compile(r"^ *_target_: *(gad_bench\.[\w.]+)", re.MULTILINE)
 LARGEST_SEED = 2**32  # of numpy's older generators
 CONSTANTS = ("true", "false", "null", "nan", "inf")  # of Hydra's override grammar
+_ACCEPTED: set[tuple[type, str]] = set()
+"""Components and values whose types are right, so that a sweep checks each once."""
 
 
 @dataclass(kw_only=True)
@@ -271,6 +273,9 @@ def _check_component(key: str, node: DictConfig) -> None:
     if not dataclasses.is_dataclass(component):
         return
     values = {str(name): value for name, value in node.items() if name != TARGET}
+    accepted = (component, str(values))
+    if accepted in _ACCEPTED:
+        return
     try:
         OmegaConf.merge(OmegaConf.structured(component), values)
     except OmegaConfBaseException as error:
@@ -283,6 +288,7 @@ def _check_component(key: str, node: DictConfig) -> None:
         if "not a ListConfig" in reason:
             reason = f"a list is needed, as in {key}.{name}=[{values[name]}]"
         raise UserError(f"{key}.{name}: {reason}".replace(".:", ":")) from error
+    _ACCEPTED.add(accepted)
 
 
 def _check_seeds(config: DictConfig) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 from program import Outcome
+from recorded import recorded_sweep
 
 from gad_bench.tracking.mlflow_page import plain_metric_name
 
@@ -84,18 +85,6 @@ def read_metrics(run: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((run / "metrics.json").read_text()))
 
 
-def recorded_runs(uri: str) -> tuple[Any, list[Any]]:
-    """A sweep's own run, and the runs that nest under it."""
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
-    runs = list(client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id]))
-    (parent,) = [run for run in runs if run.data.tags.get("role") == "sweep"]
-    nested = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(nested) == len(runs) - 1
-    return parent, nested
-
-
 def assert_nothing_lost(outcome: Outcome, uri: str) -> None:
     """Every metric of every finished job is in the store, to the last bit."""
     assert finished_metrics(uri) == written_metrics(outcome)
@@ -103,7 +92,7 @@ def assert_nothing_lost(outcome: Outcome, uri: str) -> None:
 
 def finished_metrics(uri: str) -> list[list[tuple[str, float]]]:
     """The metrics that the store holds of finished runs."""
-    _, nested = recorded_runs(uri)
+    _, nested = recorded_sweep(uri)
     finished = [run for run in nested if run.info.status == "FINISHED"]
     return sorted(
         sorted((plain_metric_name(name), value) for name, value in run.data.metrics.items())

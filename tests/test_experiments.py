@@ -189,6 +189,6 @@ def test_shots_share_one_extraction_and_what_has_no_answer_is_told(
     assert report([]) == 0
     printed = capfd.readouterr().out
     assert "3 of 4 runs (1 failed)" in printed
-    assert "1 samples that do not vary enough give no covariance matrix" in printed
+    assert "features comes of one sample alone: use more training images" in printed
     found = [json.loads((run / "metrics.json").read_text()) for run in outcome.runs]
     assert sorted(run["images_train"] for run in found) == [1, 4, 4]

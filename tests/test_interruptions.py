@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster import SWEEP, environment, run_program
+from recorded import recorded_runs, store_in
 
 from gad_bench.deploy.format import read_folder
 
@@ -143,8 +144,6 @@ def test_an_interrupt_that_a_library_swallows_ends_the_program_with_130(
 
 
 def test_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
-    from mlflow.tracking import MlflowClient
-
     program = (
         "import os; from gad_bench.tracking import MLflow, Description\n"
         "tracker = MLflow(uri='sqlite:///mlflow.db', experiment='test')\n"
@@ -162,16 +161,13 @@ def test_a_run_that_was_killed_is_ended_by_the_next(tmp_path: Path) -> None:
     killed.kill()
     killed.wait()
     assert_it_opens(tmp_path)
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("test").experiment_id])
+    runs = recorded_runs(store_in(tmp_path), "test")
     assert sorted(run.info.status for run in runs) == ["KILLED", "RUNNING"]
     (dead,) = [run for run in runs if run.info.status == "KILLED"]
     assert dead.data.tags["error"] == "its process ended before it did"
     held.communicate("\n")
-    assert sorted(run.info.status for run in client.search_runs([dead.info.experiment_id])) == [
-        "FINISHED",
-        "KILLED",
-    ]
+    runs = recorded_runs(store_in(tmp_path), "test")
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
 
 
 LIMITED = """

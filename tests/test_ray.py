@@ -14,10 +14,10 @@ from cluster import (
     assert_same_as_serial,
     deadly_choice,
     environment,
-    recorded_runs,
     run_program,
 )
 from ray_cluster import ray_cluster
+from recorded import recorded_sweep, store_in
 
 pytestmark = pytest.mark.skipif(
     find_spec("ray") is None, reason="needs pip install 'gad-bench[ray]'"
@@ -44,7 +44,7 @@ def test_a_cluster_computes_what_one_process_does_and_loses_nothing(
 ) -> None:
     sweep = run_program(tmp_path / "work", env, *SWEEP, "hydra/launcher=ray", *JOBS)
     assert_same_as_serial(sweep, tmp_path / "serial")
-    assert_nothing_lost(sweep, f"sqlite:///{sweep.folder / 'mlflow.db'}")
+    assert_nothing_lost(sweep, store_in(sweep.folder))
 
 
 def test_a_killed_job_is_told_and_what_is_left_is_resumed(
@@ -57,8 +57,8 @@ def test_a_killed_job_is_told_and_what_is_left_is_resumed(
     assert "Traceback" not in killed.errors
     assert "WorkerCrashedError" in killed.errors
     assert "unfinished: " in killed.errors
-    uri = f"sqlite:///{killed.folder / 'mlflow.db'}"
-    assert "KILLED" in {run.info.status for run in recorded_runs(uri)[1]}
+    uri = store_in(killed.folder)
+    assert "KILLED" in {run.info.status for run in recorded_sweep(uri)[1]}
     assert_nothing_lost(killed, uri)
 
     done = len(killed.runs)
@@ -76,5 +76,5 @@ def test_the_preset_runs_a_killed_job_again_by_itself(
     outcome = run_program(tmp_path / "work", env, *sweep, "fold.index=0,1")
     assert outcome.status == 0, outcome.errors
     assert "2 finished" in outcome.output
-    _, nested = recorded_runs(f"sqlite:///{outcome.folder / 'mlflow.db'}")
+    _, nested = recorded_sweep(store_in(outcome.folder))
     assert sorted(run.info.status for run in nested) == ["FINISHED", "FINISHED", "KILLED"]

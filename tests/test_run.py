@@ -17,6 +17,7 @@ import torch
 from cluster import without_time
 from numpy.typing import NDArray
 from program import Program
+from recorded import artifacts_of, recorded_runs, store_in
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import KFold
@@ -219,11 +220,9 @@ def test_the_same_config_gives_the_same_numbers(program: Program) -> None:
 
 
 def test_mlflow_keeps_what_the_folder_keeps(program: Program) -> None:
-    from mlflow.tracking import MlflowClient
-
     outcome = program(*DEMO, "covariance=diagonal", "fold.index=2")
-    client = MlflowClient(f"sqlite:///{outcome.folder / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
+    uri = store_in(outcome.folder)
+    (run,) = recorded_runs(uri)
     held = {plain_metric_name(name): value for name, value in run.data.metrics.items()}
     assert held == pytest.approx({k: float(v) for k, v in outcome.metrics.items()})
     assert {"auroc", "auroc_ci_low", "aupr", "images_train"} <= run.data.metrics.keys()
@@ -236,7 +235,7 @@ def test_mlflow_keeps_what_the_folder_keeps(program: Program) -> None:
     expected |= {"fold": "2", "dataset": "demo", "localisation": "none", "runtime": "auto"}
     assert expected.items() <= run.data.tags.items()
     assert {"version.torch", "version.timm", "mlflow.source.git.commit"} <= run.data.tags.keys()
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= FILES
+    assert artifacts_of(uri, run) >= FILES
 
 
 def test_a_failure_to_record_keeps_the_finished_runs_files(program: Program) -> None:

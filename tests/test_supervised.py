@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from program import Program
+from recorded import artifacts_of, recorded_runs, store_in
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -66,12 +67,10 @@ def test_a_supervised_run_says_so_wherever_it_is_met(program: Program) -> None:
     pictures = [path.name for path in outcome.runs[-1].glob("*.png")]
     assert pictures
     assert all(name.startswith("supervised_") for name in pictures)
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{outcome.folder}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
+    uri = store_in(outcome.folder)
+    (run,) = recorded_runs(uri)
     assert run.data.tags["supervised"] == "true"
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= set(pictures)
+    assert artifacts_of(uri, run) >= set(pictures)
 
 
 def test_what_would_labels_buy_is_one_sweep_on_the_same_images(program: Program) -> None:
@@ -141,9 +140,9 @@ def test_a_fine_tuned_network_is_one_more_detector_of_the_harness(program: Progr
     assert outcome.metrics["supervised"] is True
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{outcome.folder}/mlflow.db")
-    (run,) = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
-    history = client.get_metric_history(run.info.run_id, "training_loss")
+    uri = store_in(outcome.folder)
+    (run,) = recorded_runs(uri)
+    history = MlflowClient(uri).get_metric_history(run.info.run_id, "training_loss")
     assert [point.step for point in history] == [0, 1]
 
     again = program(*CLASSIFIER, "figures=false", "tracking=none")

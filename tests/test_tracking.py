@@ -13,21 +13,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from mlflow.exceptions import MlflowException
+from recorded import recorded_runs, store_in
 
 from gad_bench.base.errors import UserError
 from gad_bench.tracking import DatasetInput, Description, MLflow, SweepSummary, without_password
 from gad_bench.tracking.mlflow_page import metric_name, plain_metric_name, way_to_page
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
-
-
-def runs_in(uri: str, experiment: str = "test") -> list[Any]:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    return list(client.search_runs([found.experiment_id]))
 
 
 def record(folder: Path, index: int) -> None:
@@ -49,7 +41,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_run_keeps_its_params_metrics_tags_and_data_set(tmp_path: Path) -> None:
     record(tmp_path, 7)
-    (run,) = runs_in(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = recorded_runs(store_in(tmp_path), "test")
     assert run.info.status == "FINISHED"
     assert run.data.params == {"index": "7"}
     assert run.data.metrics == {"auroc": 0.7}
@@ -66,20 +58,20 @@ def test_a_run_that_raises_ends_as_failed(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert [run.info.status for run in runs_in(tracker.uri)] == ["FAILED"]
+    assert [run.info.status for run in recorded_runs(tracker.uri, "test")] == ["FAILED"]
 
 
 def test_a_value_over_mlflows_limit_is_cut(tmp_path: Path) -> None:
     tracker = MLflow(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="test")
     with tracker.run(Description(name="run", params={"long": "x" * 9000}, tags={})):
         pass
-    assert runs_in(tracker.uri)[0].data.params["long"] == "x" * 6000
+    assert recorded_runs(tracker.uri, "test")[0].data.params["long"] == "x" * 6000
 
 
 def test_processes_that_use_a_fresh_store_at_once_lose_nothing(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4) as processes:
         list(processes.map(record, [tmp_path] * 4, range(4)))
-    runs = runs_in(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = recorded_runs(store_in(tmp_path), "test")
     assert sorted(run.data.metrics["auroc"] for run in runs) == [0.0, 0.1, 0.2, 0.3]
 
 
@@ -98,7 +90,7 @@ def test_processes_that_are_the_first_to_use_a_data_set_at_once_all_record_it(
 
     monkeypatch.setattr(MlflowClient, "log_inputs", lose_the_race)
     record(tmp_path, 1)
-    runs = runs_in(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = recorded_runs(store_in(tmp_path), "test")
     assert [len(run.inputs.dataset_inputs) for run in runs] == [1, 1]
 
 
@@ -166,7 +158,7 @@ def recorded(folder: Path, key: str, left: str = "results") -> tuple[MLflow, Des
     description = Description(name="run", params={}, tags={"key": key, "files": left})
     with tracker.run(description) as run:
         run.log({}, IMAGES, files)
-    artifacts = runs_in(tracker.uri)[0].info.artifact_uri
+    artifacts = recorded_runs(tracker.uri, "test")[0].info.artifact_uri
     return tracker, description, Path(urlsplit(artifacts).path)
 
 
@@ -251,7 +243,7 @@ def test_any_name_that_a_folder_can_have_is_recorded(odd: str, tmp_path: Path) -
         raise ZeroDivisionError(odd)
     summary = SweepSummary(metrics={}, failed=False, text=odd, files=tmp_path / "files")
     tracker.close_sweep(odd, summary)
-    failed, run, parent = runs_in(tracker.uri)
+    failed, run, parent = recorded_runs(tracker.uri, "test")
     assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert [one.info.status for one in (failed, run, parent)] == ["FAILED", "FINISHED", "FINISHED"]
 

@@ -12,11 +12,11 @@ from cluster import (
     SWEEP,
     assert_nothing_lost,
     environment,
-    recorded_runs,
     results,
     run_program,
 )
 from program import Outcome, Program
+from recorded import recorded_sweep
 from tracking_server import DATABASE_PASSWORD, PASSWORD, USER, Server, missing, tracking_server
 
 SECRETS = [USER, PASSWORD, DATABASE_PASSWORD]
@@ -55,7 +55,7 @@ def test_eight_jobs_at_once_lose_nothing(sweep: Outcome, server: Server) -> None
 
     assert sweep.status == 0, sweep.errors
     assert len(results(sweep)) == 8
-    parent, nested = recorded_runs(server.uri)
+    parent, nested = recorded_sweep(server.uri)
     assert parent.data.metrics == {"jobs": 8, "jobs_failed": 0, "jobs_restored": 0}
     assert_nothing_lost(sweep, server.uri)
     written = sorted((run / "scores.csv").read_text() for run in sweep.runs)
@@ -90,7 +90,7 @@ def test_no_credential_is_written(sweep: Outcome, server: Server, tmp_path: Path
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(server.uri)
-    parent, nested = recorded_runs(server.uri)
+    parent, nested = recorded_sweep(server.uri)
     for run in (parent, *nested):
         client.download_artifacts(run.info.run_id, "", str(_made(tmp_path / run.info.run_id)))
     files = [path for folder in (sweep.folder, tmp_path) for path in folder.rglob("*")]

@@ -135,7 +135,8 @@ class _Blas:
 
     Its number of threads is the process's, where OpenMP's is the calling thread's. So the last one
     out restores it: were it each for itself, the first one out would take the limit from those
-    still inside, and the last one would restore the limit that it found.
+    still inside, and the last one would restore the limit that it found. A BLAS on OpenMP, as
+    faiss has, goes by OpenMP's number.
     """
 
     def __init__(self) -> None:
@@ -147,7 +148,8 @@ class _Blas:
     def limited(self, libraries: ThreadpoolController) -> Iterator[None]:
         with self.lock:
             if not self.inside:
-                self.limit = libraries.select(user_api="blas").limit(limits=1)
+                _own_limits()
+                self.limit = libraries.select(filepath=_of_process(libraries)).limit(limits=1)
             self.inside += 1
         try:
             yield
@@ -155,10 +157,31 @@ class _Blas:
             with self.lock:
                 self.inside -= 1
                 if not self.inside:
+                    _own_limits()
                     self.limit.restore_original_limits()
+                    _own_limits()
 
 
 _BLAS = _Blas()
+
+
+def _own_limits() -> None:
+    """Let the next thread that asks set OpenBLAS's limit.
+
+    Since threadpoolctl 3.8 it is the first one's that ever did, and others are passed over.
+    """
+    from threadpoolctl import OpenBLASController
+
+    OpenBLASController.clear_controlling_thread(force=True)
+
+
+def _of_process(libraries: ThreadpoolController) -> list[str]:
+    """Return the files of the BLAS libraries whose number of threads is the process's."""
+    return [
+        library.filepath
+        for library in libraries.lib_controllers
+        if library.user_api == "blas" and getattr(library, "threading_layer", "") != "openmp"
+    ]
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ def read_stored(path: Path) -> Any:  # noqa: ANN401 - any YAML
         # A few lines of aliases stand for billions of values; no run writes any.
         events = yaml.parse(text, loader) if "*" in text else ()
         if any(isinstance(event, yaml.AliasEvent) for event in events):
-            raise UserError(f"{path} cannot be read: it holds an alias (*), which no run writes")
+            raise ValueError("it holds an alias (*), which no run writes")
         return yaml.load(text, Loader=loader)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())

@@ -209,7 +209,8 @@ class SavedDetector:
                 raising the first one's error.
 
         Raises:
-            UserError: an image cannot be read or is no such array, or the threshold is NaN.
+            UserError: an image cannot be read or is no such array, the threshold is NaN, or a score
+                is not finite.
         """
         if threshold is not None and math.isnan(threshold):
             raise UserError("threshold=nan is no number: leave it out for the detector's own")
@@ -220,6 +221,7 @@ class SavedDetector:
         blocks, scores, p_values, heat = self._judge(readers, heat_maps)
         read = np.array([name not in reading.unreadable for name in names], bool)
         scores, p_values = scores[read], None if p_values is None else p_values[read]
+        _require_finite(scores)
         own = self.scorer.rule.decisions(scores, p_values)
         return Predictions(
             images=[name for name, known in zip(names, read, strict=True) if known],
@@ -347,6 +349,16 @@ def _checked(name: str, image: NDArray[Any]) -> Pixels:
             f"image {name} is {image.dtype} {list(image.shape)}, not uint8 [height, width, 3]"
         )
     return cast("Pixels", image)
+
+
+def _require_finite(scores: Vector) -> None:
+    """Refuse what would be called good, for no comparison with NaN holds."""
+    wrong = np.count_nonzero(~np.isfinite(scores))
+    if wrong:
+        raise UserError(
+            f"the scores of {wrong} of {len(scores)} images are not finite: the detector holds "
+            "numbers too large to reckon with; fit and save it again"
+        )
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:

@@ -47,7 +47,7 @@ from gad_bench.gaussian.reduction import NoReduction
 from gad_bench.gaussian.whitening import Whitening
 from gad_bench.patches import FittedPatchDetector, embedding, image_score
 from gad_bench.patches.detector import PatchScorer
-from gad_bench.patches.heat_maps import FittedLocalisation
+from gad_bench.patches.heat_maps import LARGEST_SIGMA, FittedLocalisation
 from gad_bench.patches.mahalanobis import BlockGaussians
 from gad_bench.patches.memory_bank import NearestPatches
 from gad_bench.patches.neighbours import Bank
@@ -107,6 +107,7 @@ SHAPES: Mapping[type, Mapping[str, str]] = {
     FittedModel: {"fitted_scores": "nb"},
     Bank: {"entries": "nd"},
     PatchPositionGaussians: {"means": "pd", "whitening": "pdd"},
+    embedding.Embedding: {"channels": "k"},
 }
 """Of the arrays by field: a letter an axis, the same letter the same length."""
 
@@ -209,6 +210,9 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "blocks must be numbers": lambda own: own.blocks and min(own.blocks) >= 0,
         "neighbourhood must be odd": lambda own: own.neighbourhood % 2 == 1 <= own.neighbourhood,
         "grid is no number of positions": lambda own: 1 <= (own.grid or 1) <= LARGEST_GRID,
+        "channels must rise from 0 or more": lambda own: (
+            own.channels is None or (np.diff(own.channels, prepend=-1) > 0).all()
+        ),
     },
     PooledResiduals: {"pooling must be at least 1": lambda own: own.pooling >= 1},
     PooledLikelihood: {
@@ -220,7 +224,10 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
     FittedPatchDetector: {
         "width must be at least 1": lambda own: own.width >= 1,
         "width and scorer do not fit one another": lambda own: _scores(own.scorer, own.width),
-        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+        "width and channels do not fit one another": lambda own: (
+            own.embedding.channels is None or len(own.embedding.channels) == own.width
+        ),
+        "sigma is no smoothing": lambda own: 0 <= own.sigma <= LARGEST_SIGMA,
     },
     FittedModel: {
         "blocks must be numbers that rise": lambda own: _are_blocks(list(own.blocks)),
@@ -241,13 +248,13 @@ RULES: Mapping[type, Mapping[str, Rule]] = {
         "blocks must be numbers that rise": lambda own: _are_blocks(own.blocks),
         "fitted are not one a block": lambda own: len(own.fitted) == len(own.blocks),
         "grid is no number of positions": lambda own: 1 <= own.grid <= LARGEST_GRID,
-        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+        "sigma is no smoothing": lambda own: 0 <= own.sigma <= LARGEST_SIGMA,
     },
     PositionGaussians: {
         "blocks must be numbers that rise": lambda own: _are_blocks(own.blocks),
         "fitted are not one a position": lambda own: len(own.fitted) == own.grid**2,
         "grid is no number of positions": lambda own: 1 <= own.grid <= LARGEST_GRID,
-        "sigma must be 0 or more": lambda own: own.sigma >= 0,
+        "sigma is no smoothing": lambda own: 0 <= own.sigma <= LARGEST_SIGMA,
     },
 }
 """What must hold of an object's fields, by what is wrong where it does not."""

@@ -5,7 +5,10 @@ Source: Efron and Tibshirani 1993, "An introduction to the bootstrap", for the p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from gad_bench.evaluation.metrics import STEPS, TRAPEZOID, Vector, check_labels
 
 RESAMPLES, LEVEL = 2000, 0.95
-DRAWN_AT_ONCE = 2**19  # images: 4 MiB an array
+ENDING = re.compile(r"(?:_sigma_\d+)?(?:_block_\d+)?$")
+DRAWN_AT_ONCE = 2**14  # images: 128 KiB an array, which stay in the processor's cache
 
 Matrix = NDArray[np.float64]
 
@@ -33,7 +37,7 @@ def resamples(labels: ArrayLike, *, seed: int, count: int = RESAMPLES) -> Iterat
     The same labels and seed give the same resamples, so that figures of two detectors are paired.
 
     Yields:
-        How often each resample holds each image, [some, images].
+        How often each image is in each resample, [images, some].
 
     Raises:
         UserError: there are no good or no anomalous images.
@@ -41,89 +45,210 @@ def resamples(labels: ArrayLike, *, seed: int, count: int = RESAMPLES) -> Iterat
     anomalous = check_labels(labels)
     kinds = [np.flatnonzero(~anomalous), np.flatnonzero(anomalous)]
     generators = np.random.default_rng(seed).spawn(2)
-    at_once = max(1, DRAWN_AT_ONCE // len(anomalous))
-    for start in range(0, count, at_once):
-        some = min(at_once, count - start)
-        weights = np.empty((some, len(anomalous)))
+    for some in _pieces(count, len(anomalous)):
+        weights = np.empty((len(anomalous), some))
         for images, generator in zip(kinds, generators, strict=True):
-            size = len(images)
-            drawn = generator.integers(size, size=(some, size)) + size * np.arange(some)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=some * size)
-            weights[:, images] = counts.reshape(some, size)
+            weights[images] = _draw(generator, len(images), some)
         yield weights
+
+
+def _pieces(count: int, images: int) -> Iterator[int]:
+    """Yield how many of the resamples of so many images are drawn at once."""
+    at_once = max(1, DRAWN_AT_ONCE // images)
+    for start in range(0, count, at_once):
+        yield min(at_once, count - start)
+
+
+def _draw(generator: np.random.Generator, size: int, count: int) -> NDArray[np.intp]:
+    """Return how often each of so many images is in each of some resamples [size, count]."""
+    drawn = generator.integers(size, size=(count, size)) * count + np.arange(count)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
 
 
 def resampled_areas(
     labels: ArrayLike,
-    scores: ArrayLike,
+    detectors: Sequence[ArrayLike],
     *,
     seed: int,
     area: str = STEPS,
     count: int = RESAMPLES,
-) -> dict[str, Vector]:
-    """Return AUROC ("auroc") and average precision ("aupr") of each resample [count].
+) -> dict[str, Matrix]:
+    """Return AUROC ("auroc") and average precision ("aupr") of each resample [detectors, count].
 
     Args:
         labels: [images], 1 for anomalous.
-        scores: [images], higher is more anomalous.
+        detectors: of each the scores [images], higher is more anomalous.
         seed: of the resamples.
         area: of average precision; see `metrics.average_precision`.
         count: of the resamples.
     """
-    found = [
-        np.column_stack([_auroc(true, reached), _aupr(true, reached, area)])
-        for true, reached in _counts_at_thresholds(labels, scores, seed, count)
-    ]
-    auroc, aupr = np.concatenate(found).T
+
+    def areas(counted: _Counted) -> Matrix:
+        return np.stack([_auroc(counted), _aupr(counted, area)])
+
+    drawn = resamples(labels, seed=seed, count=count)
+    auroc, aupr = np.moveaxis(_over_resamples(labels, detectors, areas, drawn), 1, 0)
     return {"auroc": auroc, "aupr": aupr}
 
 
 def resampled_auroc(
-    labels: ArrayLike, scores: ArrayLike, *, seed: int, count: int = RESAMPLES
-) -> Vector:
-    """Return the AUROC of each resample [count], as `resampled_areas` does."""
-    counted = _counts_at_thresholds(labels, scores, seed, count)
-    return np.concatenate([_auroc(true, reached) for true, reached in counted])
+    labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int, count: int = RESAMPLES
+) -> Matrix:
+    """Return the AUROC of each resample [detectors, count], as `resampled_areas` does."""
+    drawn = resamples(labels, seed=seed, count=count)
+    return _over_resamples(labels, detectors, _auroc, drawn)
 
 
-def resampled_false_positive_rates(
+def resampled_rates(
     labels: ArrayLike,
     scores: ArrayLike,
     found: Sequence[float],
+    allowed: Sequence[float],
     *,
     seed: int,
     count: int = RESAMPLES,
-) -> Matrix:
-    """Return each resample's false positive rates [count, rates] where so much is found.
+) -> dict[str, Matrix]:
+    """Return what one rate costs in the other in each resample, and the highest F1.
 
     Args:
         labels: [images], 1 for anomalous.
         scores: [images], higher is more anomalous.
         found: the shares of anomalous images that are to be found, in (0, 1].
+        allowed: the shares of good images that may be flagged, in [0, 1].
         seed: of the resamples.
         count: of the resamples.
+
+    Returns:
+        fpr: the false positive rates where so much is found [found, count].
+        tpr: the true positive rates where so much is allowed [allowed, count].
+        f1: [1, count].
     """
-    rates = []
-    for true, reached in _counts_at_thresholds(labels, scores, seed, count):
-        false, rows = reached - true, np.arange(len(true))
-        firsts = [np.argmax(true >= share * true[:, -1:] - 1e-9, axis=1) for share in found]
-        rates.append(np.column_stack([false[rows, first] / false[:, -1] for first in firsts]))
-    return np.concatenate(rates)
+
+    def rates(counted: _Counted) -> Matrix:
+        true, false, anomalous = counted.true, counted.false, len(counted.true)
+        columns = np.arange(true.shape[1])
+        firsts = [np.argmax(true >= share * anomalous - 1e-9, axis=0) for share in found]
+        most = [int(share * counted.good * (1 + 1e-12)) for share in allowed]
+        return np.stack(
+            [
+                *(false[first, columns] / counted.good for first in firsts),
+                *(np.where(false <= limit, true, 0).max(axis=0) / anomalous for limit in most),
+                (2 * true / (true + false + anomalous)).max(axis=0),
+            ]
+        )
+
+    (all_rates,) = _over_resamples(
+        labels, [scores], rates, resamples(labels, seed=seed, count=count)
+    )
+    fpr, tpr, f1 = np.split(all_rates, [len(found), len(found) + len(allowed)])
+    return {"fpr": fpr, "tpr": tpr, "f1": f1}
 
 
-def _counts_at_thresholds(
-    labels: ArrayLike, scores: ArrayLike, seed: int, count: int
-) -> Iterator[tuple[Matrix, Matrix]]:
-    """Yield of some resamples how many anomalous and how many images reach each distinct score."""
+def resampled_auroc_of_copies(
+    good: Vector, copies: Matrix, generator: np.random.Generator, count: int = RESAMPLES
+) -> Vector:
+    """Return the AUROC of images against copies of them with defects, of each resample [count].
+
+    An image is drawn with all its copies: they are no independent images.
+
+    Args:
+        good: the images' scores [images].
+        copies: their copies' scores [images, copies].
+        generator: draws.
+        count: of the resamples.
+    """
+    size, each = copies.shape
+    labels = np.repeat([0, 1], [size, size * each])
+    drawn = (
+        np.concatenate([weights, np.repeat(weights, each, axis=0)])
+        for weights in (_draw(generator, size, some) for some in _pieces(count, len(labels)))
+    )
+    scores = np.concatenate([good, copies.ravel()])
+    return _over_resamples(labels, [scores], _auroc, drawn)[0]
+
+
+def _over_resamples(
+    labels: ArrayLike,
+    detectors: Sequence[ArrayLike],
+    figure: Callable[[_Counted], Matrix | Vector],
+    drawn: Iterable[Matrix],
+) -> Matrix:
+    """Return a figure [..., some] of each detector and resample, [detectors, ..., count]."""
+    ranked = [_rank(labels, scores) for scores in detectors]
+    parts = [np.stack([figure(_Counted(own, weights)) for own in ranked]) for weights in drawn]
+    return np.concatenate(parts, axis=-1)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Where a detector's scores stand.
+
+    Attributes:
+        anomalous: the rows of the anomalous images, the highest score first.
+        good: the rows of the good images, likewise.
+        true: of each anomalous image, how many anomalous ones reach its score.
+        true_above: how many exceed it.
+        false: how many good images reach it.
+        false_above: how many exceed it.
+    """
+
+    anomalous: NDArray[np.intp]
+    good: NDArray[np.intp]
+    true: NDArray[np.intp]
+    true_above: NDArray[np.intp]
+    false: NDArray[np.intp]
+    false_above: NDArray[np.intp]
+
+
+def _rank(labels: ArrayLike, scores: ArrayLike) -> _Ranked:
     anomalous = check_labels(labels)
-    values = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(-values, kind="stable")
-    ranked = values[order]
-    last_of_ties = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    for weights in resamples(labels, seed=seed, count=count):
-        of_rank = weights[:, order]
-        reached = np.cumsum(of_rank, axis=1)[:, last_of_ties]
-        yield np.cumsum(of_rank * anomalous[order], axis=1)[:, last_of_ties], reached
+    falling = -np.asarray(scores, dtype=np.float64)
+    rows = [np.flatnonzero(kind) for kind in (anomalous, ~anomalous)]
+    bad, good = (own[np.argsort(falling[own], kind="stable")] for own in rows)
+    places = [
+        np.searchsorted(falling[own], falling[bad], side=side)
+        for own in (bad, good)
+        for side in ("right", "left")
+    ]
+    return _Ranked(bad, good, *places)
+
+
+class _Counted:
+    """A detector's ranks in some resamples: all are [anomalous, some], as `_Ranked`'s positions.
+
+    Attributes:
+        times: how often each resample holds each anomalous image.
+    """
+
+    def __init__(self, ranked: _Ranked, weights: Matrix) -> None:
+        self.ranked = ranked
+        self.times = weights[ranked.anomalous]
+        self.good = len(ranked.good)
+        self._true, self._false = _sums(self.times), _sums(weights[ranked.good])
+
+    @cached_property
+    def true(self) -> Matrix:
+        return self._true[self.ranked.true]
+
+    @property
+    def true_above(self) -> Matrix:
+        return self._true[self.ranked.true_above]
+
+    @cached_property
+    def false(self) -> Matrix:
+        return self._false[self.ranked.false]
+
+    @cached_property
+    def false_above(self) -> Matrix:
+        tied = (self.ranked.false != self.ranked.false_above).any()
+        return self._false[self.ranked.false_above] if tied else self.false
+
+
+def _sums(weights: Matrix) -> Matrix:
+    """Return the sums of the first none, one, ... all rows."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]))
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums
 
 
 def with_intervals(
@@ -131,7 +256,7 @@ def with_intervals(
 ) -> dict[str, float]:
     """Return figures, each followed by the ends of its interval, `_ci_low` and `_ci_high`.
 
-    A figure's name may end with that of its block, as `auroc_block_2`: so do its interval's.
+    A figure's name may end with its block's or sigma's, as `auroc_block_2`: so do its interval's.
     """
     found = {}
     for name, value in points.items():
@@ -144,26 +269,26 @@ def with_intervals(
 
 def interval_names(name: str) -> tuple[str, str]:
     """Return the names of the ends of a figure's interval: `auroc_ci_low_block_2`."""
-    metric, block, number = name.partition("_block_")
-    return f"{metric}_ci_low{block}{number}", f"{metric}_ci_high{block}{number}"
+    metric = ENDING.sub("", name)
+    ending = name.removeprefix(metric)
+    return f"{metric}_ci_low{ending}", f"{metric}_ci_high{ending}"
 
 
-def _auroc(true: Matrix, reached: Matrix) -> Vector:
-    """Return the area under each row's ROC curve, straight between thresholds."""
-    false = reached - true
-    steps = np.diff(false, axis=1, prepend=0.0)
-    twice = np.einsum("rt,rt->r", steps, true + _before(true))
-    return np.asarray(twice / (2 * true[:, -1] * false[:, -1]))
+def _auroc(counted: _Counted) -> Vector:
+    """Return the share of pairs of a good and an anomalous image that are in order, ties half."""
+    above = np.einsum("it,it->t", counted.times, counted.false + counted.false_above)
+    return 1 - above / (2 * len(counted.times) * counted.good)
 
 
-def _aupr(true: Matrix, reached: Matrix, area: str) -> Vector:
-    """Return each row's average precision; a threshold that no image reaches has precision 1."""
-    precision = np.divide(true, reached, out=np.ones_like(true), where=reached > 0)
-    steps = np.diff(true, axis=1, prepend=0.0)
+def _aupr(counted: _Counted, area: str) -> Vector:
+    """Return the average precision, by the thresholds that an anomalous image reaches."""
+    precision = _precision(counted.true, counted.false)
     if area == TRAPEZOID:
-        precision = (precision + np.insert(precision[:, :-1], 0, 1.0, axis=1)) / 2
-    return np.asarray(np.einsum("rt,rt->r", steps, precision) / true[:, -1])
+        precision = (precision + _precision(counted.true_above, counted.false_above)) / 2
+    return np.asarray(np.einsum("it,it->t", counted.times, precision) / len(counted.times))
 
 
-def _before(values: Matrix) -> Matrix:
-    return np.insert(values[:, :-1], 0, 0.0, axis=1)
+def _precision(true: Matrix, false: Matrix) -> Matrix:
+    """Return the precision; where no image reaches the threshold it is 1."""
+    reached = true + false
+    return np.divide(true, reached, out=np.ones_like(true), where=reached > 0)

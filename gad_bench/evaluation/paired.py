@@ -169,5 +169,4 @@ def compare(labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int = 0)
 
 def _resampled_auroc(labels: ArrayLike, folds: Matrix, seed: int) -> Vector:
     """Return each resample's AUROC, the mean over folds [resamples]."""
-    areas = [resampled_auroc(labels, fold, seed=seed, count=RESAMPLES) for fold in folds]
-    return np.asarray(np.mean(areas, axis=0))
+    return np.asarray(resampled_auroc(labels, [*folds], seed=seed, count=RESAMPLES).mean(axis=0))

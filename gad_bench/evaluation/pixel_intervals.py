@@ -91,16 +91,16 @@ class _Counted:
         """Return each figure of some resamples.
 
         Args:
-            weights: how often each holds each image [resamples, images].
+            weights: how often each image is in each of them [images, resamples].
             limits: of the false positive rate, by the figure's name.
         """
         ranks = Ranks(
-            total=(weights @ self.total)[:, None],
-            below=weights @ self.below,
-            not_above=weights @ self.not_above,
+            total=(weights.T @ self.total)[:, None],
+            below=weights.T @ self.below,
+            not_above=weights.T @ self.not_above,
         )
-        counts = weights @ self.counts
-        steps = weights @ self.overlap / (weights @ self.defects)[:, None]
+        counts = weights.T @ self.counts
+        steps = weights.T @ self.overlap / (weights.T @ self.defects)[:, None]
         return {
             "pixel_auroc": ranks.auroc(counts),
             "pixel_ap": ranks.average_precision(counts),

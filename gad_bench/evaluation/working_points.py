@@ -66,10 +66,6 @@ def working_points(
         return WorkingPoints(scores=folds, metrics=metrics)
     by, rows = calibrated_by(folds, tested, calibrating)
     if any(fold.held_out is None for fold in by):
-        log.info(
-            "no validation images, so no p-values: fold=kfold or fold=cross holds some out, and "
-            "fold=full does so in turn where it fits several"
-        )
         return WorkingPoints(scores=folds, metrics=metrics)
     p_values = conformal_p_values(by, rows, _combined)
     scores = [replace(fold, p_values=p) for fold, p in zip(folds, p_values, strict=False)]

@@ -12,7 +12,7 @@ from gad_bench.base.errors import UserError, require_choice
 from gad_bench.gaussian.detector import MetricDetector
 from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.samples import Samples
-from gad_bench.gaussian.statistics import Matrix, Vector
+from gad_bench.gaussian.statistics import Matrix, Vector, unvarying
 
 VARIANCE, DEVIATION = "variance", "deviation"
 GAMMAS = (VARIANCE, DEVIATION)
@@ -195,7 +195,7 @@ class KernelDensity(MetricDetector):
             UserError: the samples do not vary.
         """
         if samples.total_variance == 0:
-            raise UserError(f"{samples.count} samples that do not vary have no density")
+            raise UserError(f"no density comes of {unvarying(samples)}")
         deviation = np.sqrt(samples.total_variance / samples.dimension)
         rule = samples.count ** (-1 / (samples.dimension + 4))
         bandwidth = float(self.bandwidth * deviation * rule)

@@ -16,7 +16,7 @@ from gad_bench.gaussian.metric import (
 )
 from gad_bench.gaussian.projection import varying
 from gad_bench.gaussian.pseudo_inverse import DOUBLE, PRECISIONS, pseudo_inverse
-from gad_bench.gaussian.statistics import Statistics
+from gad_bench.gaussian.statistics import Statistics, unvarying
 
 
 class Covariance(Protocol):
@@ -198,6 +198,6 @@ def _shrunk(samples: Statistics, amount: float) -> Metric:
         if not factor.is_singular:
             return TriangularMahalanobis(mean=samples.mean, triangle=factor.triangle)
     raise UserError(
-        f"{samples.count} samples that do not vary enough give no covariance matrix of "
-        f"{samples.dimension} features: use more training images or covariance=identity"
+        f"no covariance matrix of {samples.dimension} features comes of {unvarying(samples)}: "
+        "use more training images or covariance=identity"
     )

@@ -12,7 +12,7 @@ from gad_bench.gaussian.projection import Linear, Projection, Selection
 from gad_bench.gaussian.pseudo_inverse import DOUBLE, PRECISIONS
 from gad_bench.gaussian.samples import Samples
 from gad_bench.gaussian.spectrum import Spectrum, whole_spectrum
-from gad_bench.gaussian.statistics import Matrix, Statistics, Vector
+from gad_bench.gaussian.statistics import Matrix, Statistics, Vector, unvarying
 
 VARYING, LITERAL = "varying", "literal"
 EDGES = (VARYING, LITERAL)
@@ -76,7 +76,7 @@ class PrincipalComponents:
             UserError: the samples do not vary, or the leading components leave nothing.
         """
         if samples.total_variance == 0:
-            raise UserError(f"{samples.count} samples that do not vary have no components")
+            raise UserError(f"no components come of {unvarying(samples)}")
         mean, spectrum = self._components(samples)
         first = first_beyond(spectrum.variances, self.threshold)
         return Linear(mean, spectrum.directions[:, self._chosen(first)])

@@ -58,3 +58,10 @@ class Statistics(Protocol):
 
     def factor(self, share: float, rest: float) -> Factor:
         """Return the triangular factor of share S + rest I."""
+
+
+def unvarying(samples: Statistics) -> str:
+    """Return the words for samples from which nothing can be learnt."""
+    if samples.count == 1:
+        return "one sample alone"
+    return f"{samples.count} samples that do not vary enough"

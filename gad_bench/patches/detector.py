@@ -11,7 +11,7 @@ import numpy as np
 from gad_bench.base.errors import UserError
 from gad_bench.features.interface import Size
 from gad_bench.patches.embedding import Embedding, PatchStream, check_embedding
-from gad_bench.patches.heat_maps import HeatMaps
+from gad_bench.patches.heat_maps import HeatMaps, check_sigma
 from gad_bench.patches.image_score import FittedImageScore
 from gad_bench.patches.maps import Grids, Maps, MapStream, Patches, Vector
 
@@ -122,8 +122,7 @@ class PatchDetector(ABC):
         check_embedding(self.blocks, self.neighbourhood, self.grid)
         if not self.memory_limit > 0:
             raise UserError(f"detector.memory_limit must be more than 0, not {self.memory_limit}")
-        if not 0 <= self.sigma < np.inf:
-            raise UserError(f"detector.sigma must be 0 or more, not {self.sigma}")
+        check_sigma("detector.sigma", self.sigma)
 
     def fit(self, maps: MapStream) -> FittedPatchDetector:
         """Fit on normal images' maps, a batch at a time.

@@ -16,6 +16,8 @@ from gad_bench.features.local import Image, LocalSource
 
 Map = NDArray[np.float32]
 
+LARGEST_SIGMA = 2.0**14  # pixels, as many as the side of the largest input
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMaps:
@@ -102,8 +104,17 @@ def check_settings(grid: int, sigma: float) -> None:
     """
     if grid < 1:
         raise UserError(f"localisation.grid must be at least 1, not {grid}")
-    if not 0 <= sigma < np.inf:
-        raise UserError(f"localisation.sigma must be 0 or more, not {sigma}")
+    check_sigma("localisation.sigma", sigma)
+
+
+def check_sigma(key: str, sigma: float) -> None:
+    """Check a heat map's smoothing.
+
+    Raises:
+        UserError: names the key.
+    """
+    if not 0 <= sigma <= LARGEST_SIGMA:
+        raise UserError(f"{key} must lie in [0, {LARGEST_SIGMA:g}], not {sigma}")
 
 
 def vectors(maps: Features) -> NDArray[np.float32]:

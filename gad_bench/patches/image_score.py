@@ -14,6 +14,8 @@ from gad_bench.gaussian.metric import Metric
 from gad_bench.gaussian.samples import Samples
 from gad_bench.patches.maps import Grids, Vector
 
+LARGEST_SMOOTHING = 2.0**11  # positions, as many as the side of the largest grid
+
 
 class FittedImageScore(Protocol):
     """What makes one score of a grid of scores."""
@@ -40,8 +42,11 @@ class Maximum:
     smoothing: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.smoothing < np.inf:
-            raise UserError(f"image_score.smoothing must be 0 or more, not {self.smoothing}")
+        if not 0 <= self.smoothing <= LARGEST_SMOOTHING:
+            raise UserError(
+                f"image_score.smoothing must lie in [0, {LARGEST_SMOOTHING:g}], "
+                f"not {self.smoothing}"
+            )
 
     def fit(self, training: Iterable[Grids]) -> Maximum:  # noqa: ARG002
         """Need nothing of the training images."""

@@ -139,7 +139,7 @@ def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, 
     usual = _read_choice("config")
     changed = {key: str(config[key]) for key in VALUES if config[key] != usual[key]}
     for group in choices.keys() - set(BESIDE):
-        chosen = dict(leaves(_resolved(config, group, _chosen_values(group, choices[group]))))
+        chosen = dict(leaves(_resolved(config, _chosen_values(group, choices[group]))))
         actual = dict(leaves(OmegaConf.to_container(config[group], resolve=True)))
         changed |= {
             f"{group}.{key}": str(value)
@@ -149,13 +149,9 @@ def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, 
     return dict(sorted(changed.items()))
 
 
-def _resolved(config: DictConfig, group: str, values: dict[str, Any]) -> Any:  # noqa: ANN401
+def _resolved(config: DictConfig, values: dict[str, Any]) -> Any:  # noqa: ANN401 - nested
     """Return a group's values, with what they refer to elsewhere in the config."""
-    if "${" not in str(values):
-        return values
-    own = config.copy()
-    own[group] = values
-    return OmegaConf.to_container(own[group], resolve=True)
+    return OmegaConf.to_container(OmegaConf.create(values, parent=config), resolve=True)
 
 
 def _chosen_values(group: str, choice: str) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _measure(
             unknown,
         )
     labels = maps.tested["label"]
-    areas = resampled_auroc(labels, maxima, seed=seed)
+    (areas,) = resampled_auroc(labels, [maxima], seed=seed)
     return {
         **with_intervals(
             {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}

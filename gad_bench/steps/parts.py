@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -18,6 +19,7 @@ from gad_bench.data.images import image_shape
 from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import (
     Fold,
+    Full,
     LabelledFold,
     Split,
     cross_fits,
@@ -41,6 +43,8 @@ from gad_bench.patches.heat_maps import Localisation, NoLocalisation
 from gad_bench.steps.attribution import PixelExplanation
 from gad_bench.tracking import Tracker
 from gad_bench.trained import ImageDetector
+
+log = logging.getLogger(__name__)
 
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
@@ -128,7 +132,7 @@ class Parts:
             UserError: a part knows only one model, or needs images that are held out.
         """
         if not cross:
-            self.threshold.require_held_out([len(split.validation) for split in splits])
+            self._require_held_out([len(split.validation) for split in splits])
         self._require_blocks("maps.keep", self.maps.keep)
         if isinstance(self.detector, PatchDetector):
             self._require_patches(self.detector)
@@ -164,6 +168,16 @@ class Parts:
             return self.blocks.of(self.backbone.block_count())
         self._require_blocks("detector.blocks", detector.blocks)
         return list(detector.blocks)
+
+    def _require_held_out(self, images: Sequence[int]) -> None:
+        """Refuse folds that hold none out, or say what that costs who has not asked for it."""
+        self.threshold.require_held_out(images)
+        asked = isinstance(self.fold, Full) and self.fold.calibration_folds == 0
+        if CONFORMAL in self.threshold.methods and not all(images) and not asked:
+            log.info(
+                "no validation images, so no p-values: fold=kfold or fold=cross holds some out, "
+                "and fold=full does so in turn where it fits several"
+            )
 
     def _require_blocks(self, key: str, blocks: Sequence[int]) -> None:
         count = self.backbone.block_count()

@@ -194,9 +194,9 @@ class MLflowRun:
     ) -> None:
         """Record a finished run: its metrics, its images, the files in a folder, and its curves."""
         with _recording(files):
-            _log_metrics(self.client, self.run_id, metrics, curves)
+            told = {DIGESTS: json.dumps(digests(files))}
+            _log_metrics(self.client, self.run_id, metrics, curves, told)
             _log_dataset(self.client, self.run_id, dataset)
-            self.client.set_tag(self.run_id, DIGESTS, json.dumps(digests(files)))
             self.client.log_artifacts(self.run_id, str(files))
 
     def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
@@ -224,9 +224,13 @@ def _text(value: object, longest: int) -> str:
 
 
 def _log_metrics(
-    client: MlflowClient, run_id: str, metrics: Mapping[str, float], curves: Curves = NO_CURVES
+    client: MlflowClient,
+    run_id: str,
+    metrics: Mapping[str, float],
+    curves: Curves = NO_CURVES,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, RunTag
 
     now = int(time.time() * 1000)
     points = {key: [value] for key, value in metrics.items()} | dict(curves)
@@ -235,8 +239,9 @@ def _log_metrics(
         for key, values in points.items()
         for step, value in enumerate(values)
     ]
-    for start in range(0, len(entries), 1000):  # MLflow's limit for a batch
-        client.log_batch(run_id, metrics=entries[start : start + 1000])
+    told = [RunTag(key, value) for key, value in (tags or {}).items()]
+    for start in range(0, max(1, len(entries)), 900):  # MLflow's limit for a batch is 1000 of both
+        client.log_batch(run_id, metrics=entries[start : start + 900], tags=told)
 
 
 def _log_model(uri: str, run_id: str, model: ServedModel) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,16 +32,27 @@ def test_without_it_there_are_as_many_as_cores(value: str, monkeypatch: pytest.M
 
 
 def test_linear_algebra_keeps_to_one_thread_until_the_last_one_is_out() -> None:
+    """The main thread's limit holds outside, and faiss's BLAS goes by each thread's OpenMP."""
+    import faiss  # noqa: F401
+
     def threads_of_blas() -> set[int]:
         return {own["num_threads"] for own in threadpool_info() if own["user_api"] == "blas"}
 
-    with threadpool_limits(2, user_api="blas"):
-        first, second = one_thread(), one_thread()
-        first.__enter__()
-        second.__enter__()
-        first.__exit__(None, None, None)
-        assert threads_of_blas() == {1}
-        second.__exit__(None, None, None)
+    def stay(inside: Event, leave: Event) -> set[int]:
+        with one_thread():
+            inside.set()
+            assert leave.wait(60)
+            return threads_of_blas()
+
+    first, second = (Event(), Event()), (Event(), Event())
+    with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(2) as threads:
+        stays = [threads.submit(stay, *events) for events in (first, second)]
+        assert first[0].wait(60)
+        assert second[0].wait(60)
+        first[1].set()
+        assert stays[0].result() == {1}
+        second[1].set()
+        assert stays[1].result() == {1}
         assert threads_of_blas() == {2}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from recorded import recorded_runs, store_in
 from saved import DEMO, Saved
 from sklearn.metrics import roc_auc_score
 
@@ -35,8 +36,6 @@ def test_its_own_category_gives_its_runs_scores(saved: Saved) -> None:
 
 
 def test_another_category_is_measured_and_recorded_as_a_run(saved: Saved) -> None:
-    from mlflow.tracking import MlflowClient
-
     metrics = evaluate(saved, "shift", "category=fabric")
     table = pd.read_csv(saved.work / "shift" / "scores.csv")
     assert metrics["auroc"] == pytest.approx(roc_auc_score(table["label"], table["score"]))
@@ -47,9 +46,8 @@ def test_another_category_is_measured_and_recorded_as_a_run(saved: Saved) -> Non
     assert set(missed["path"]) == set(table["path"][~flagged & (table["label"] == 1)])
     assert {path.name for path in (saved.work / "shift").iterdir()} >= FILES
 
-    client = MlflowClient(f"sqlite:///{saved.work / 'mlflow.db'}")
-    experiments = [client.get_experiment_by_name(n) for n in ("gad_bench", "gad_bench_evaluate")]
-    fitted, (run,) = (client.search_runs([own.experiment_id]) for own in experiments)
+    experiments = ("gad_bench", "gad_bench_evaluate")
+    fitted, (run,) = (recorded_runs(store_in(saved.work), own) for own in experiments)
     assert run.data.tags["detector_key"] == fitted[0].data.tags["key"]
     assert run.data.tags["detector_category"] == "demo/wood"
     assert run.data.tags["category"] == "fabric"

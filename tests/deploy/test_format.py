@@ -154,6 +154,36 @@ def test_a_part_of_a_detector_on_patches_is_what_belongs_there(
         decode(node, arrays)
 
 
+@pytest.mark.parametrize(
+    ("channels", "wrong"),
+    [
+        ([[0, 1, 2]], "channels has the shape"),
+        ([], "channels has the shape"),
+        ([-1, 0, 1], "channels must rise"),
+        ([0, 2, 2], "channels must rise"),
+        ([0, 1], "width and channels do not fit one another"),
+    ],
+)
+def test_channels_are_rows_that_rise_and_as_many_as_a_vector_is_long(
+    channels: list[Any], wrong: str
+) -> None:
+    arrays: Arrays = {}
+    node = encode(patches(NoReduction(), 3), "it", arrays)
+    node["embedding"]["channels"] = {"array": "it.embedding.channels"}
+    arrays["it.embedding.channels"] = np.array(channels, np.intp)
+    with pytest.raises(UserError, match=wrong):
+        decode(node, arrays)
+
+
+def test_a_smoothing_beyond_any_image_is_refused() -> None:
+    node = encode(patches(NoReduction(), 3), "it", arrays := dict[str, Any]())
+    with pytest.raises(UserError, match="it: sigma is no smoothing"):
+        decode(node | {"sigma": 1e300}, arrays)
+    node["image_score"]["smoothing"] = 1e300
+    with pytest.raises(UserError, match=r"it\.image_score: .*must lie in"):
+        decode(node, arrays)
+
+
 def test_keys_keep_their_type() -> None:
     assert through_json({0: "a", "b": [1, None, True, 2.5]}) == {0: "a", "b": [1, None, True, 2.5]}
 

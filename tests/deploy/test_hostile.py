@@ -227,6 +227,35 @@ def test_a_threshold_that_is_no_number_is_refused(whole: Path) -> None:
         Detector.load(whole).predict(np.zeros((8, 8, 3), np.uint8), threshold=float("nan"))
 
 
+def test_a_score_that_is_not_finite_is_refused_and_not_called_good(
+    whole: Path, tmp_path: Path
+) -> None:
+    """Nor where a threshold alone decides; a p-value of such a score is refused in any case."""
+    folder = tmp_path / "detector"
+    shutil.copytree(whole, folder)
+    arrays = load_file(folder / ARRAYS)
+    for name, array in arrays.items():
+        if name.endswith(".mean"):
+            array[:] = np.finfo(array.dtype).max
+    save_file(arrays, folder / ARRAYS)
+    facts = json.loads((folder / FACTS).read_text())
+    facts["scorer"]["rule"] |= {"calibration": None, "method": "gaussian", "threshold": 1.0}
+    (folder / FACTS).write_text(json.dumps(facts))
+    drop_unused(folder)
+    make_right(folder)
+    with pytest.raises(UserError, match="scores of 1 of 1 images are not finite"):
+        Detector.load(folder).predict(np.zeros((8, 8, 3), np.uint8), heat_maps=False)
+
+
+def drop_unused(folder: Path) -> None:
+    """Remove the arrays that the JSON does not name."""
+    text = (folder / FACTS).read_text()
+    arrays = load_file(folder / ARRAYS)
+    save_file(
+        {name: array for name, array in arrays.items() if f'"{name}"' in text}, folder / ARRAYS
+    )
+
+
 def test_so_is_a_rate_that_is_none() -> None:
     config = compose_config(["dataset=demo", "threshold.fpr=nan"])
     with pytest.raises(UserError, match="fpr must lie in"):

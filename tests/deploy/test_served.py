@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from recorded import recorded_runs, store_in
 from saved import Saved
 
 from gad_bench import Detector
@@ -35,11 +36,7 @@ def model(saved: Saved) -> str:
 
 
 def model_of(saved: Saved) -> str:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{saved.work / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("gad_bench")
-    (run,) = client.search_runs([experiment.experiment_id])
+    (run,) = recorded_runs(store_in(saved.work))
     assert run.info.status == "FINISHED"
     return f"runs:/{run.info.run_id}/detector"
 

@@ -18,7 +18,7 @@ LIMITS = (0.3, 0.05)
 def drawn_anew(images: Images, count: int) -> dict[str, tuple[float, float]]:
     anomalous = [mask.any() for _, mask in images]
     found = []
-    for weights in np.concatenate(list(resamples(anomalous, seed=3, count=count))):
+    for weights in np.concatenate(list(resamples(anomalous, seed=3, count=count)), axis=1).T:
         drawn = zip(images, weights.astype(int), strict=True)
         again = [image for image, times in drawn for _ in range(times)]
         found.append(pixel_metrics(again, LIMITS))

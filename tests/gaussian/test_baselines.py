@@ -137,7 +137,7 @@ def test_more_neighbours_than_samples_are_refused() -> None:
 
 
 def test_a_density_of_samples_that_do_not_vary_is_refused() -> None:
-    with pytest.raises(UserError, match="8 samples that do not vary have no density"):
+    with pytest.raises(UserError, match="no density comes of 8 samples that do not vary enough"):
         KernelDensity(bandwidth=1.0, **PLAIN).fit(Samples(np.ones((8, 2))))
 
 

@@ -138,7 +138,7 @@ def test_squared_distances_of_normal_vectors_follow_a_chi_square() -> None:
         (Empirical(), np.arange(24.0).reshape(8, 3), "some depend linearly on others"),
         (Diagonal(), np.ones((9, 3)), "no feature varies over the 9 samples"),
         (LedoitWolf(), np.ones((9, 3)), "9 samples that do not vary enough"),
-        (LedoitWolf(), np.ones((1, 3)), "1 samples that do not vary enough"),
+        (LedoitWolf(), np.ones((1, 3)), "3 features comes of one sample alone"),
         (LedoitWolf(), np.eye(3)[:2], "2 samples that do not vary enough"),
         (OracleApproximating(), np.ones((2, 3)), "2 samples that do not vary enough"),
         (Shrunk(amount=0.5), np.ones((9, 3)), "9 samples that do not vary enough"),

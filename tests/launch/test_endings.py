@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import cv2
 import pytest
-from mlflow.tracking import MlflowClient
 from program import Program
+from recorded import recorded_runs, store_in
 
 SWEEP = [
     "-m",
@@ -34,8 +34,7 @@ FIGURES = [
 
 def runs_in(folder: Path) -> list[Any]:
     """Return the jobs' recorded runs."""
-    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id])
+    found = recorded_runs(store_in(folder))
     return [run for run in found if run.data.tags.get("role") != "sweep"]
 
 

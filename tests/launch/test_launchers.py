@@ -17,12 +17,12 @@ from cluster import (
     environment,
     finished_metrics,
     read_metrics,
-    recorded_runs,
     run_program,
     written_metrics,
 )
 from hydra import compose, initialize_config_dir
 from program import Program
+from recorded import recorded_sweep, store_in
 
 from gad_bench.base import process as device
 from gad_bench.base.errors import UserError
@@ -125,7 +125,7 @@ def test_processes_compute_what_one_process_does_and_lose_nothing(
     env = environment(tmp_path / "cache")
     parallel = run_program(tmp_path / "work", env, *SWEEP, joblib, "hydra.launcher.n_jobs=2", *JOBS)
     assert_same_as_serial(parallel, tmp_path / "serial")
-    assert_nothing_lost(parallel, f"sqlite:///{parallel.folder / 'mlflow.db'}")
+    assert_nothing_lost(parallel, store_in(parallel.folder))
     extracted = [run for run in parallel.runs if not read_metrics(run)["cache_hit"]]
     assert len(extracted) == JOBS[0].count(",") + 1  # each category's images, once
 
@@ -159,11 +159,11 @@ def test_a_killed_process_is_told_and_what_is_left_is_resumed(
     assert "Traceback" not in killed.errors
     assert "6 jobs in" in killed.output
     assert "unfinished: " in killed.errors
-    parent, nested = recorded_runs(f"sqlite:///{killed.folder / 'mlflow.db'}")
+    parent, nested = recorded_sweep(store_in(killed.folder))
     assert parent.data.metrics["jobs"] == 6
     assert parent.data.metrics["jobs_failed"] >= 1
     assert {run.info.status for run in nested} == {"FINISHED", "KILLED"}
-    finished = finished_metrics(f"sqlite:///{killed.folder / 'mlflow.db'}")
+    finished = finished_metrics(store_in(killed.folder))
     written = written_metrics(killed)  # one may have been killed while it was being recorded
     assert all(metrics in written for metrics in finished)
 

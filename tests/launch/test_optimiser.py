@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import yaml
-from cluster import SWEEP, recorded_runs
+from cluster import SWEEP
 from program import Program
+from recorded import recorded_sweep, store_in
 
 from gad_bench.base.errors import UserError
 from gad_bench.launch.job import objective
@@ -24,7 +25,7 @@ def test_its_trials_nest_and_are_reported_with_how_they_were_chosen(program: Pro
     assert "chose the jobs by objective=auroc, by the test set's labels" in outcome.output
     (sweep,) = outcome.folder.glob("multirun/*/*")
     best = yaml.safe_load((sweep / "optimization_results.yaml").read_text())
-    _, nested = recorded_runs(f"sqlite:///{outcome.folder / 'mlflow.db'}")
+    _, nested = recorded_sweep(store_in(outcome.folder))
     assert len(nested) == 3
     assert best["best_value"] == pytest.approx(max(run.data.metrics["auroc"] for run in nested))
     assert "objective=auroc" in (sweep / "summary" / "report.html").read_text()

@@ -19,6 +19,7 @@ from mlflow.tracking import MlflowClient
 from omegaconf import DictConfig
 from PIL import Image
 from program import Outcome, Program
+from recorded import recorded_runs, store_in
 
 from gad_bench.launch.sweep import _markdown
 from gad_bench.steps import identity
@@ -34,8 +35,7 @@ DEMO = [
 
 
 def recorded(outcome: Outcome) -> list[Any]:
-    client = MlflowClient(f"sqlite:///{outcome.folder / 'mlflow.db'}")
-    return list(client.search_runs([client.get_experiment_by_name("gad_bench").experiment_id]))
+    return recorded_runs(store_in(outcome.folder))
 
 
 def the_sweep(outcome: Outcome) -> Path:
@@ -131,7 +131,7 @@ RESUMED = [*DEMO, "resume=true", "covariance=identity,diagonal,ledoit_wolf"]
 def test_a_resumed_sweep_runs_only_what_had_not_finished(program: Program) -> None:
     first = program(*RESUMED)
     assert "3 finished" in first.output
-    client = MlflowClient(f"sqlite:///{first.folder / 'mlflow.db'}")
+    client = MlflowClient(store_in(first.folder))
     (lost,) = [run for run in recorded(first) if run.data.tags.get("covariance") == "diagonal"]
     client.update_run(lost.info.run_id, status="RUNNING")
     second = program(*RESUMED)

@@ -69,5 +69,5 @@ def test_a_share_outside_its_range_is_refused(share: float) -> None:
 
 
 def test_a_smoothing_below_zero_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^image_score.smoothing must be 0 or more"):
+    with pytest.raises(UserError, match=r"^image_score.smoothing must lie in"):
         Maximum(smoothing=-1.0)

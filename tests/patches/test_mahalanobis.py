@@ -120,7 +120,8 @@ def test_a_singular_block_is_named(
     ("changes", "message"),
     [
         ({"grid": 0}, r"localisation\.grid must be at least 1, not 0"),
-        ({"sigma": -1.0}, r"localisation\.sigma must be 0 or more, not -1\.0"),
+        ({"sigma": -1.0}, r"localisation\.sigma must lie in \[0, 16384\], not -1\.0"),
+        ({"sigma": 1e9}, r"localisation\.sigma must lie in \[0, 16384\], not 1000000000\.0"),
     ],
 )
 def test_impossible_settings_are_refused(changes: dict[str, Any], message: str) -> None:

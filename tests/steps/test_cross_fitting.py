@@ -49,6 +49,18 @@ def held_out(table: pd.DataFrame, *overrides: str, contamination: float = 0.0) -
     return [part.held_out for part in scores if part.held_out is not None]
 
 
+@pytest.mark.parametrize(("folds", "is_told"), [(5, True), (0, False)])
+def test_that_no_image_is_held_out_is_told_unless_it_was_asked_for(
+    folds: int, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    parts, table = parts_of(f"fold.calibration_folds={folds}"), catalog()[TRAIN - 1 :]
+    (split,) = split_catalog(table, parts.fold, 0.0, seed=0)
+    assert len(split.train) == 1
+    parts.require_possible([split], parts.cross_fits(table, [split]))
+    assert ("no validation images, so no p-values" in caplog.text) == is_told
+
+
 @pytest.mark.parametrize("folds", [4, 5, 10])
 def test_each_image_is_scored_by_the_fit_without_it(folds: int) -> None:
     found = held_out(catalog(), f"fold.calibration_folds={folds}")

@@ -170,7 +170,7 @@ def test_rotated_training_images_are_known_where_the_input_is_no_square(
         (["detector.share=0"], "detector.share must lie in (0, 1]"),
         (["detector.share=1.5"], "detector.share must lie in (0, 1]"),
         (["detector.memory_limit=1e-6"], "more than detector.memory_limit=1e-06"),
-        (["detector.sigma=-1"], "detector.sigma must be 0 or more"),
+        (["detector.sigma=-1"], "detector.sigma must lie in"),
         (["maps.limit=1e-6", "backbone.orientations=4"], "more than maps.limit=1e-06"),
         (["threshold=gaussian"], "threshold=gaussian needs a Mahalanobis distance"),
     ],
