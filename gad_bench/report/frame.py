@@ -72,7 +72,7 @@ class Run:
         status: how far it came.
         metrics: by name, of a finished run.
         ended: when, in seconds since the epoch.
-        place: its output folder, or its id in MLflow.
+        place: the folder of its files, or its id in MLflow.
         reason: why it isn't finished.
     """
 
