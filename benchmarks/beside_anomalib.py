@@ -138,9 +138,12 @@ def measured(arguments: argparse.Namespace, side: str, data: str, method: str) -
 def measure_here(arguments: argparse.Namespace) -> None:
     (data,), (method,) = arguments.data, arguments.methods
     images = read(arguments.assets, data)
-    sides = {"ours": partial(ours, arguments.precision), "anomalib": anomalib}[arguments.side]
+    ways: dict[str, Callable[[str, Images, Path], Sides]] = {
+        "ours": partial(ours, arguments.precision),
+        "anomalib": anomalib,
+    }
     weights = arguments.assets / "weights" / "resnet18_layer3.pth"
-    fit, score, see = sides(method, images, weights)
+    fit, score, see = ways[arguments.side](method, images, weights)
     fitted, seconds_fit = timed(fit)
     scores, seconds_score = timed(lambda: score(fitted))
     _, seconds_see = timed(see)
