@@ -81,11 +81,11 @@ def test_a_folder_that_hydra_would_read_as_a_reference_is_refused() -> None:
 
 
 def test_a_sweep_is_a_row_a_run_with_what_differs_and_why_one_failed() -> None:
-    jobs = ["fold.index=0,1,7", "covariance=identity,diagonal", "tracking=mlflow"]
+    jobs = ["fold.index=0,7", "covariance=identity,diagonal", "tracking=mlflow"]
     found = sweep(*DEMO, *jobs)
-    assert found["status"].value_counts().to_dict() == {"finished": 4, "failed": 2}
+    assert found["status"].value_counts().to_dict() == {"finished": 2, "failed": 2}
     assert set(found["covariance"]) == {"identity", "diagonal"}
-    assert set(found["fold"]) == {0, 1, 7}
+    assert set(found["fold"]) == {0, 7}
     assert found["auroc"].isna().equals(found["status"] != "finished")
     assert found.loc[found["fold"] == 7, "reason"].str.contains("index").all()
     one = found[found["status"] == "finished"].iloc[0]
