@@ -103,6 +103,12 @@ def test_a_sweep_without_a_finished_run_fails_by_the_reason_of_its_jobs() -> Non
         sweep(*DEMO, "fold.index=7,8", "tracking=none")
 
 
+def test_a_pipe_in_the_place_of_its_scores_is_not_waited_for(place: Path) -> None:
+    os.mkfifo(place / "scores.csv")
+    with pytest.raises(OSError, match="no regular file"):
+        _ = RunResults(place).scores
+
+
 def test_the_package_offers_them_and_its_own_import_stays_light() -> None:
     program = (
         "import sys, gad_bench; assert not {'pandas', 'hydra', 'torch'} & set(sys.modules); "
