@@ -22,7 +22,7 @@ from gad_bench.steps.identity import describe, result_key, run_tags
 from gad_bench.steps.last_words import announce, announce_restored, point_the_way
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, write_metrics
-from gad_bench.steps.selecting import mean_of_folds, paint_copies
+from gad_bench.steps.selecting import Beside, paint_copies
 from gad_bench.tracking import DatasetInput, TrackedRun
 
 
@@ -71,13 +71,13 @@ def run(  # noqa: PLR0915 - the stages stand on one page
         watch.lap("tracking store")
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
-        outcomes, synthetic = [], list[dict[str, float]]()
+        outcomes, beside = [], list[Beside]()
         for split in splits:
             model = evidence.fit(split)
             outcomes.append(evidence.score(model, split))
             watch.lap("fit")
             if copies:
-                synthetic.append(copies.aurocs(model, split, outcomes[-1].scores))
+                beside.append(copies.score(model, split, outcomes[-1].scores))
                 watch.lap("selection")
         fits = cross_fit(evidence, parts.threshold, cross)
         if cross:
@@ -110,7 +110,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             seconds_fit=watch.seconds["fit"],
             cost=cost,
             copies=copies,
-            synthetic=mean_of_folds(synthetic),
+            synthetic=copies.measure(beside, config.seed) if copies else {},
         )
         metrics = results.measure(output)
         watch.lap("metrics")

@@ -18,12 +18,14 @@ Array = NDArray[np.float64]
 NEIGHBOURHOOD = 3
 
 
-def embedded(maps: Maps, blocks: Sequence[int], neighbourhood: int = 1) -> Array:
+def embedded(
+    maps: Maps, blocks: Sequence[int], neighbourhood: int = 1, mode: str = "bilinear"
+) -> Array:
     """Averaged over neighbourhoods, brought to the first block's grid, joined [n, h, w, dim]."""
     tensors = [torch.from_numpy(np.asarray(maps[block], np.float64)) for block in blocks]
     pooled = [avg_pool2d(own, neighbourhood, 1, neighbourhood // 2) for own in tensors]
     grid = pooled[0].shape[2:]
-    joined = torch.cat([interpolate(own, grid, mode="bilinear") for own in pooled], dim=1)
+    joined = torch.cat([interpolate(own, grid, mode=mode) for own in pooled], dim=1)
     return joined.permute(0, 2, 3, 1).numpy()
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from program import Program
 
+from gad_bench.figures.names import pillow_font
+
 NAMES = [b"$x^$", "ひび割れ".encode(), b"caf\xe9", b'a,b"c', b"=1+1", b"%s {0}"]
 
 
@@ -44,3 +46,7 @@ def test_a_run_on_images_of_any_name_ends_well(program: Program, goods: Path) ->
     assert set(outcome.scores["defect"]) >= {"$x^$", "ひび割れ", "caf\\udce9", "=1+1"}
     figures = {path.name for path in outcome.runs[-1].glob("*.png")}
     assert {"contact_sheet.png", "explanation.png", "localisation.png"} <= figures
+
+
+def test_a_font_is_opened_once_for_all_names() -> None:
+    assert pillow_font(11, "oas · bolt") is pillow_font(11, "oas · nut")

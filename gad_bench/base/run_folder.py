@@ -12,6 +12,7 @@ CONFIG, METRICS, SCORES = "config.yaml", "metrics.json", "scores.csv"
 DEVICE = "device.txt"  # holds the name of that whose cost was measured
 COST_DEVICE = "cost_device"  # the tag, and the key of a report, that name it
 EXAMPLES = "heat_maps.safetensors"  # some test images small, with masks and heat maps
+RESAMPLES = "resamples.safetensors"  # figures by pixel over resamples, to compare runs by
 MISSED = "missed.csv"  # the anomalous images that the run's threshold passes
 RESTORED = "restored"  # marks the folder of a run whose files come from an earlier one
 FAILURE = "failure.json"

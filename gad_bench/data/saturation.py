@@ -7,7 +7,8 @@ A data set that knows says so beside its masks (Bergmann and others 2022):
 
 Each mask of an image is one defect. The value of its pixels is an entry's `pixel_value` in the
 JSON's list, whose `saturation_threshold` is a number of pixels or, where `relative_saturation` is
-true, a share of the defect's own.
+true, a share of the defect's own. A public converter of the data set (to Supervisely's format)
+reads these keys of these files; the files themselves were not to be had.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Source: Efron and Tibshirani 1993, "An introduction to the bootstrap", for the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from gad_bench.evaluation.metrics import STEPS, TRAPEZOID, Vector, check_labels
 
 RESAMPLES, LEVEL = 2000, 0.95
+ENDING = re.compile(r"(?:_sigma_\d+)?(?:_block_\d+)?$")
 DRAWN_AT_ONCE = 2**14  # images: 128 KiB an array, which stay in the processor's cache
 
 Matrix = NDArray[np.float64]
@@ -43,16 +45,24 @@ def resamples(labels: ArrayLike, *, seed: int, count: int = RESAMPLES) -> Iterat
     anomalous = check_labels(labels)
     kinds = [np.flatnonzero(~anomalous), np.flatnonzero(anomalous)]
     generators = np.random.default_rng(seed).spawn(2)
-    at_once = max(1, DRAWN_AT_ONCE // len(anomalous))
-    for start in range(0, count, at_once):
-        some = min(at_once, count - start)
+    for some in _pieces(count, len(anomalous)):
         weights = np.empty((len(anomalous), some))
         for images, generator in zip(kinds, generators, strict=True):
-            size = len(images)
-            drawn = generator.integers(size, size=(some, size)) * some + np.arange(some)[:, None]
-            counts = np.bincount(drawn.ravel(), minlength=size * some)
-            weights[images] = counts.reshape(size, some)
+            weights[images] = _draw(generator, len(images), some)
         yield weights
+
+
+def _pieces(count: int, images: int) -> Iterator[int]:
+    """Yield how many of the resamples of so many images are drawn at once."""
+    at_once = max(1, DRAWN_AT_ONCE // images)
+    for start in range(0, count, at_once):
+        yield min(at_once, count - start)
+
+
+def _draw(generator: np.random.Generator, size: int, count: int) -> NDArray[np.intp]:
+    """Return how often each of so many images is in each of some resamples [size, count]."""
+    drawn = generator.integers(size, size=(count, size)) * count + np.arange(count)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
 
 
 def resampled_areas(
@@ -76,7 +86,8 @@ def resampled_areas(
     def areas(counted: _Counted) -> Matrix:
         return np.stack([_auroc(counted), _aupr(counted, area)])
 
-    auroc, aupr = np.moveaxis(_over_resamples(labels, detectors, areas, seed, count), 1, 0)
+    drawn = resamples(labels, seed=seed, count=count)
+    auroc, aupr = np.moveaxis(_over_resamples(labels, detectors, areas, drawn), 1, 0)
     return {"auroc": auroc, "aupr": aupr}
 
 
@@ -84,49 +95,87 @@ def resampled_auroc(
     labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int, count: int = RESAMPLES
 ) -> Matrix:
     """Return the AUROC of each resample [detectors, count], as `resampled_areas` does."""
-    return _over_resamples(labels, detectors, _auroc, seed, count)
+    drawn = resamples(labels, seed=seed, count=count)
+    return _over_resamples(labels, detectors, _auroc, drawn)
 
 
-def resampled_false_positive_rates(
+def resampled_rates(
     labels: ArrayLike,
     scores: ArrayLike,
     found: Sequence[float],
+    allowed: Sequence[float],
     *,
     seed: int,
     count: int = RESAMPLES,
-) -> Matrix:
-    """Return each resample's false positive rates [rates, count] where so much is found.
+) -> dict[str, Matrix]:
+    """Return what one rate costs in the other in each resample, and the highest F1.
 
     Args:
         labels: [images], 1 for anomalous.
         scores: [images], higher is more anomalous.
         found: the shares of anomalous images that are to be found, in (0, 1].
+        allowed: the shares of good images that may be flagged, in [0, 1].
         seed: of the resamples.
         count: of the resamples.
+
+    Returns:
+        fpr: the false positive rates where so much is found [found, count].
+        tpr: the true positive rates where so much is allowed [allowed, count].
+        f1: [1, count].
     """
 
     def rates(counted: _Counted) -> Matrix:
-        columns = np.arange(counted.true.shape[1])
-        needed = [share * len(counted.true) - 1e-9 for share in found]
-        firsts = [np.argmax(counted.true >= least, axis=0) for least in needed]
-        return np.stack([counted.false[first, columns] for first in firsts]) / counted.good
+        true, false, anomalous = counted.true, counted.false, len(counted.true)
+        columns = np.arange(true.shape[1])
+        firsts = [np.argmax(true >= share * anomalous - 1e-9, axis=0) for share in found]
+        most = [int(share * counted.good * (1 + 1e-12)) for share in allowed]
+        return np.stack(
+            [
+                *(false[first, columns] / counted.good for first in firsts),
+                *(np.where(false <= limit, true, 0).max(axis=0) / anomalous for limit in most),
+                (2 * true / (true + false + anomalous)).max(axis=0),
+            ]
+        )
 
-    return _over_resamples(labels, [scores], rates, seed, count)[0]
+    (all_rates,) = _over_resamples(
+        labels, [scores], rates, resamples(labels, seed=seed, count=count)
+    )
+    fpr, tpr, f1 = np.split(all_rates, [len(found), len(found) + len(allowed)])
+    return {"fpr": fpr, "tpr": tpr, "f1": f1}
+
+
+def resampled_auroc_of_copies(
+    good: Vector, copies: Matrix, generator: np.random.Generator, count: int = RESAMPLES
+) -> Vector:
+    """Return the AUROC of images against copies of them with defects, of each resample [count].
+
+    An image is drawn with all its copies: they are no independent images.
+
+    Args:
+        good: the images' scores [images].
+        copies: their copies' scores [images, copies].
+        generator: draws.
+        count: of the resamples.
+    """
+    size, each = copies.shape
+    labels = np.repeat([0, 1], [size, size * each])
+    drawn = (
+        np.concatenate([weights, np.repeat(weights, each, axis=0)])
+        for weights in (_draw(generator, size, some) for some in _pieces(count, len(labels)))
+    )
+    scores = np.concatenate([good, copies.ravel()])
+    return _over_resamples(labels, [scores], _auroc, drawn)[0]
 
 
 def _over_resamples(
     labels: ArrayLike,
     detectors: Sequence[ArrayLike],
     figure: Callable[[_Counted], Matrix | Vector],
-    seed: int,
-    count: int,
+    drawn: Iterable[Matrix],
 ) -> Matrix:
     """Return a figure [..., some] of each detector and resample, [detectors, ..., count]."""
     ranked = [_rank(labels, scores) for scores in detectors]
-    parts = [
-        np.stack([figure(_Counted(own, weights)) for own in ranked])
-        for weights in resamples(labels, seed=seed, count=count)
-    ]
+    parts = [np.stack([figure(_Counted(own, weights)) for own in ranked]) for weights in drawn]
     return np.concatenate(parts, axis=-1)
 
 
@@ -207,7 +256,7 @@ def with_intervals(
 ) -> dict[str, float]:
     """Return figures, each followed by the ends of its interval, `_ci_low` and `_ci_high`.
 
-    A figure's name may end with that of its block, as `auroc_block_2`: so do its interval's.
+    A figure's name may end with its block's or sigma's, as `auroc_block_2`: so do its interval's.
     """
     found = {}
     for name, value in points.items():
@@ -220,8 +269,9 @@ def with_intervals(
 
 def interval_names(name: str) -> tuple[str, str]:
     """Return the names of the ends of a figure's interval: `auroc_ci_low_block_2`."""
-    metric, block, number = name.partition("_block_")
-    return f"{metric}_ci_low{block}{number}", f"{metric}_ci_high{block}{number}"
+    metric = ENDING.sub("", name)
+    ending = name.removeprefix(metric)
+    return f"{metric}_ci_low{ending}", f"{metric}_ci_high{ending}"
 
 
 def _auroc(counted: _Counted) -> Vector:

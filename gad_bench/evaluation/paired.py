@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gad_bench.evaluation.intervals import interval, resampled_auroc
-from gad_bench.evaluation.metrics import Vector, check_labels
+from gad_bench.evaluation.intervals import interval, resampled_areas
+from gad_bench.evaluation.metrics import Vector, average_precision, check_labels
 
 ALIKE = 0.05
 """Two detectors are told apart where the corrected p-value is less."""
@@ -125,20 +125,34 @@ def cliques(p_values: Matrix, level: float = ALIKE) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Compared:
-    """Detectors on the same test images.
+    """Detectors on the same test images, by one figure.
 
     Attributes:
-        order: their positions, the highest AUROC first.
-        auroc: [detectors].
-        p_values: [detectors, detectors], by DeLong's test and Holm's correction over all pairs.
-        below_best: [detectors, 2] the ends of the bootstrap interval of how much less the AUROC is
+        order: their positions, the highest figure first.
+        values: [detectors] the figure.
+        p_values: [detectors, detectors] of the hypothesis that two are alike, by Holm's correction
+            over all pairs.
+        below_best: [detectors, 2] the ends of the bootstrap interval of how much less the figure is
             than that of the first in order, both on the same resamples.
     """
 
     order: Sequence[int]
-    auroc: Vector
+    values: Vector
     p_values: Matrix
     below_best: Matrix
+
+    @classmethod
+    def of(cls, values: Vector, p_values: Matrix, drawn: Matrix) -> Compared:
+        """Put detectors in order.
+
+        Args:
+            values: [detectors].
+            p_values: [detectors, detectors], not corrected.
+            drawn: the figure over the same resamples of images [detectors, resamples].
+        """
+        order = np.argsort(-values, kind="stable")
+        below = np.array([interval(drawn[order[0]] - own) for own in drawn])
+        return cls(order.tolist(), values, holm_matrix(p_values), below)
 
     @property
     def alike(self) -> list[int]:
@@ -147,11 +161,14 @@ class Compared:
         return [place for place in self.order if not self.p_values[best, place] < ALIKE]
 
 
-def compare(labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int = 0) -> Compared:
-    """Compare detectors by AUROC, the mean over their folds.
+def compare(
+    labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int = 0
+) -> dict[str, Compared]:
+    """Compare detectors by "auroc" and "aupr", means over their folds.
 
-    The correction is for all pairs, so that it holds for the comparisons with the best, too, which
-    is chosen by the same images.
+    AUROC by DeLong's test, average precision by `compare_resampled`. The correction is for all
+    pairs, so that it holds for the comparisons with the best, too, which is chosen by the same
+    images.
 
     Args:
         labels: [images], 1 for anomalous.
@@ -159,14 +176,51 @@ def compare(labels: ArrayLike, detectors: Sequence[ArrayLike], *, seed: int = 0)
         seed: of the bootstrap.
     """
     placed = [placements(labels, folds) for folds in detectors]
-    auroc = np.array([one.auroc for one in placed])
-    order = np.argsort(-auroc, kind="stable")
-    p_values = holm_matrix(np.array([[delong(one, other) for other in placed] for one in placed]))
-    areas = [_resampled_auroc(labels, np.asarray(folds), seed) for folds in detectors]
-    below = np.array([interval(areas[order[0]] - area) for area in areas])
-    return Compared(order.tolist(), auroc, p_values, below)
+    p_values = np.array([[delong(one, other) for other in placed] for one in placed])
+    drawn = _resampled_areas(labels, detectors, seed)
+    fewest = int(min(np.bincount(check_labels(labels).astype(int))))
+    precision = [
+        np.mean([average_precision(labels, fold) for fold in np.asarray(folds)])
+        for folds in detectors
+    ]
+    return {
+        "auroc": Compared.of(np.array([own.auroc for own in placed]), p_values, drawn["auroc"]),
+        "aupr": compare_resampled(np.array(precision), drawn["aupr"], fewest),
+    }
 
 
-def _resampled_auroc(labels: ArrayLike, folds: Matrix, seed: int) -> Vector:
-    """Return each resample's AUROC, the mean over folds [resamples]."""
-    return np.asarray(resampled_auroc(labels, [*folds], seed=seed, count=RESAMPLES).mean(axis=0))
+def compare_resampled(values: Vector, drawn: Matrix, fewest: int) -> Compared:
+    """Compare detectors by any figure, by its differences over the same resamples of images.
+
+    A difference by its standard deviation over the resamples is held against the normal law, as
+    DeLong's test does with a variance of its own. Where nothing varies the p-value is 1 for equal
+    figures, else 0.
+
+    Args:
+        values: the figure [detectors], higher is better.
+        drawn: the figure over the same resamples [detectors, resamples].
+        fewest: how many images the rarer kind has: of a single one nobody knows the variance, and
+            the p-values are NaN.
+    """
+    from scipy.special import ndtr
+
+    apart = np.abs(values[:, None] - values)
+    error = np.array([(drawn - own).std(axis=1, ddof=1) for own in drawn])
+    tiny = np.finfo(np.float64).eps ** 0.5  # a float32's error is more, any image's part much more
+    varies = error > tiny
+    p_values = np.where(apart > tiny, 0.0, 1.0)
+    p_values[varies] = 2 * ndtr(-apart[varies] / error[varies])
+    return Compared.of(values, p_values if fewest > 1 else np.full_like(p_values, np.nan), drawn)
+
+
+def _resampled_areas(
+    labels: ArrayLike, detectors: Sequence[ArrayLike], seed: int
+) -> dict[str, Matrix]:
+    """Return each resample's areas, the means over folds [detectors, resamples]."""
+    folds = [np.asarray(own) for own in detectors]
+    ends = np.cumsum([len(own) for own in folds])[:-1]
+    areas = resampled_areas(labels, [*np.concatenate(folds)], seed=seed, count=RESAMPLES)
+    return {
+        name: np.array([own.mean(axis=0) for own in np.split(values, ends)])
+        for name, values in areas.items()
+    }

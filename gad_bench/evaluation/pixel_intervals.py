@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples, with_intervals
+from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples
 from gad_bench.evaluation.metrics import Vector
 from gad_bench.evaluation.pixels import (
     FALSE_POSITIVE_LIMIT,
@@ -30,14 +30,14 @@ BINS = 500
 """By the defective pixels' share that reaches a value, and as many by the other pixels'."""
 
 
-def pixel_metrics_with_intervals(
+def resampled_pixel_metrics(
     images: Iterable[tuple[Map, Mask]],
     *,
     seed: int,
     limits: Sequence[float] = (FALSE_POSITIVE_LIMIT,),
     count: int = RESAMPLES,
-) -> dict[str, float]:
-    """Return `pixels.pixel_metrics`, each figure with the ends of its interval.
+) -> tuple[dict[str, float], dict[str, Vector]]:
+    """Return `pixels.pixel_metrics`, and its figures over resamples [count]; none of one kind.
 
     Args:
         images: as there; iterated over three times.
@@ -51,18 +51,17 @@ def pixel_metrics_with_intervals(
     named = by_name("aupro", limits)
     ranked = rank_defective(images)
     if ranked is None:
-        return {}
+        return {}, {}
     ranks, defective = ranked
     points = measure(ranks, defective, named)
     counted = _count_out(images, *_bins(defective, ranks))
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
-        return points
+        return points, {}
     drawn = [
         counted.figures(weights, named)
         for weights in resamples(counted.anomalous, seed=seed, count=count)
     ]
-    over = {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
-    return with_intervals(points, over)
+    return points, {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
 
 
 @dataclass(frozen=True)

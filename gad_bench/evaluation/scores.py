@@ -14,14 +14,16 @@ from gad_bench.base.errors import UserError
 from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
 from gad_bench.evaluation.intervals import (
+    interval_names,
     resampled_areas,
     resampled_auroc,
-    resampled_false_positive_rates,
+    resampled_rates,
     with_intervals,
 )
 from gad_bench.evaluation.metrics import (
     auroc,
     average_precision,
+    clopper_pearson,
 )
 from gad_bench.evaluation.thresholds import rates_at_sigma
 
@@ -99,8 +101,7 @@ def evaluate(scores: Scores, *, seed: int, definitions: Definitions = SOUND) -> 
         return {}
     areas = _areas(scores, seed, definitions.average_precision)
     metrics = areas.pop(COMBINED)
-    metrics |= _at_detection(scores.labels, scores.combined, seed)
-    metrics |= _at_best_and_few_false_alarms(scores.labels, scores.combined)
+    metrics |= _rates(scores.labels, scores.combined, seed)
     for of_block in areas.values():
         metrics |= of_block
     metrics |= _per_defect(scores, seed)
@@ -124,26 +125,20 @@ def _areas(scores: Scores, seed: int, area: str) -> dict[str, dict[str, float]]:
     }
 
 
-def _at_best_and_few_false_alarms(
-    labels: NDArray[np.integer], values: NDArray[np.float64]
-) -> dict[str, float]:
-    """Return the highest F1, its threshold, and the defects found at some false positive rates."""
-    rates = {
-        f"tpr_at_fpr_{percent}": true_positive_rate(labels, values, percent / 100)
-        for percent in FALSE_ALARMS
-    }
+def _rates(labels: NDArray[np.integer], values: NDArray[np.float64], seed: int) -> dict[str, float]:
+    """Return the highest F1, its threshold and what a rate costs in the other, with intervals."""
+    found, allowed = ([percent / 100 for percent in own] for own in (DETECTED, FALSE_ALARMS))
     f1, threshold = best_f1(labels, values)
-    return {"image_f1": f1, "image_f1_threshold": threshold, **rates}
-
-
-def _at_detection(
-    labels: NDArray[np.integer], values: NDArray[np.float64], seed: int
-) -> dict[str, float]:
-    """Return the false positive rates where so many of the defects are found, with intervals."""
-    names = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
-    points = {name: false_positive_rate(labels, values, rate) for name, rate in names.items()}
-    drawn = resampled_false_positive_rates(labels, values, list(names.values()), seed=seed)
-    return with_intervals(points, dict(zip(names, drawn, strict=True)))
+    points = {
+        **{f"fpr_at_tpr_{100 * s:.0f}": false_positive_rate(labels, values, s) for s in found},
+        **{f"tpr_at_fpr_{100 * s:.0f}": true_positive_rate(labels, values, s) for s in allowed},
+        "image_f1": f1,
+    }
+    drawn = resampled_rates(labels, values, found, allowed, seed=seed)
+    over = np.concatenate([drawn["fpr"], drawn["tpr"], drawn["f1"]])
+    return with_intervals(points, dict(zip(points, over, strict=True))) | {
+        "image_f1_threshold": threshold
+    }
 
 
 def _check_finite(scores: Scores) -> None:
@@ -173,12 +168,17 @@ def _per_defect(scores: Scores, seed: int) -> dict[str, float]:
 
 
 def _at_sigma(scores: Scores, route: str) -> dict[str, float]:
-    found = {}
+    """Rates at thresholds that no test image had a part in: their intervals are the exact ones."""
+    counts = [int((scores.labels == label).sum()) for label in (0, 1)]
+    found: dict[str, float] = {}
     for block, dimension in scores.dimensions.items():
         rates = rates_at_sigma(scores.labels, scores.blocks[block], dimension, route=route)
-        for sigma, (false, true) in rates.items():
-            found[f"fpr_sigma_{sigma}_block_{block}"] = false
-            found[f"tpr_sigma_{sigma}_block_{block}"] = true
+        for kind, count, values in zip(
+            ("fpr", "tpr"), counts, zip(*rates.values(), strict=True), strict=True
+        ):
+            for sigma, *own in zip(rates, values, *clopper_pearson(values, count), strict=True):
+                name = f"{kind}_sigma_{sigma}_block_{block}"
+                found |= dict(zip((name, *interval_names(name)), map(float, own), strict=True))
     return found
 
 
@@ -230,7 +230,12 @@ def evaluate_folds(
         return metrics[0]
     shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]
     means = {key: float(np.mean([fold[key] for fold in metrics])) for key in shared}
-    return means | {f"auroc_fold_{number}": fold["auroc"] for number, fold in enumerate(metrics)}
+    of_folds = {
+        name.replace("auroc", f"auroc_fold_{number}"): fold[name]
+        for number, fold in enumerate(metrics)
+        for name in ("auroc", *interval_names("auroc"))
+    }
+    return means | of_folds
 
 
 def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:

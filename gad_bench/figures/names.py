@@ -44,10 +44,14 @@ def as_text(name: str) -> dict[str, Any]:
     return {"parse_math": False, "font": _font_file(name)}
 
 
-@cache
 def pillow_font(size: int, name: str = "") -> ImageFont.FreeTypeFont:
     """Return a font of Pillow's for a name."""
-    return ImageFont.truetype(_font_file(name), size)
+    return _open_font(size, _font_file(name))
+
+
+@cache
+def _open_font(size: int, file: Path) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
 
 
 def _font_file(name: str) -> Path:

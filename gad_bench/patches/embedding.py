@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,8 @@ from gad_bench.gaussian.normalisation import NoNormalisation
 from gad_bench.patches.maps import Maps, MapStream, Patches
 
 Steps = NDArray[np.float32]
+Channels = NDArray[np.float32]
+"""[images, C, h, w]."""
 
 
 class BlockSteps(NamedTuple):
@@ -30,14 +33,14 @@ class BlockSteps(NamedTuple):
     rows: Steps | None
     columns: Steps | None
 
-    def apply(self, maps: NDArray[Any]) -> Patches:
-        """Return one block's vectors [images, h, w, C]."""
+    def apply(self, maps: NDArray[Any]) -> Channels:
+        """Return one block's maps on the grid [images, C, h, w]."""
         values = maps[:, self.channels].astype(np.float32, copy=False)
         if self.columns is not None:
             values = values @ self.columns.T
         if self.rows is not None:
             values = self.rows @ values
-        return values.transpose(0, 2, 3, 1)
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +48,9 @@ class Embedding:
     """Blocks' maps averaged over neighbourhoods, brought to one grid and joined.
 
     A neighbourhood counts the zeros beyond the border, as in PatchCore's average. A coarser map is
-    enlarged bilinearly (pixel centres aligned), a finer one averaged down to the grid. All of this
-    is linear along either axis, so each map is multiplied by one small matrix from either side.
+    enlarged bilinearly (pixel centres aligned) or by repeating its positions, a finer one averaged
+    down to the grid. All of this is linear along either axis, so each map is multiplied by one
+    small matrix from either side.
 
     Source: Roth et al. 2022, "Towards total recall in industrial anomaly detection", section 3.1.
 
@@ -58,6 +62,7 @@ class Embedding:
         averaged: whether the blocks' vectors, all of one length, are averaged instead of joined.
         normalisation: a `Normalisation` of the joined vectors.
         channels: which features of the joined vectors are kept, rising; None for all.
+        repeated: whether a coarser map's positions are repeated instead of interpolated.
     """
 
     blocks: list[int]
@@ -66,6 +71,7 @@ class Embedding:
     averaged: bool
     normalisation: Any
     channels: NDArray[np.intp] | None = None
+    repeated: bool = False
 
     def apply(self, maps: Maps, first: int = 0) -> Patches:
         """Return the vectors float32 [images, h, w, dim] of a batch of maps.
@@ -79,8 +85,9 @@ class Embedding:
         """
         chosen = [self._checked(maps, block, first) for block in self.blocks]
         parts = [own.apply(one) for own, one in zip(self.steps(maps), chosen, strict=True)]
-        joined = sum(parts[1:], parts[0]) / np.float32(len(parts)) if self.averaged else None
-        return self._normalised(np.concatenate(parts, axis=-1) if joined is None else joined)
+        if self.averaged:
+            return self._normalised(sum(parts[1:], parts[0]) / np.float32(len(parts)))
+        return self._normalised(np.concatenate(parts, axis=1))
 
     def steps(self, maps: Maps) -> list[BlockSteps]:
         """Return what is done to each block's maps, by their shapes alone."""
@@ -89,8 +96,8 @@ class Embedding:
         return [
             BlockSteps(
                 channels,
-                rows=_along_axis(size[0], self.neighbourhood, grid[0]),
-                columns=_along_axis(size[1], self.neighbourhood, grid[1]),
+                rows=_along_axis(size[0], self.neighbourhood, grid[0], repeated=self.repeated),
+                columns=_along_axis(size[1], self.neighbourhood, grid[1], repeated=self.repeated),
             )
             for channels, size in zip(self._channels_by_block(maps), sizes, strict=True)
         ]
@@ -145,9 +152,10 @@ class Embedding:
             return height, width
         return self.grid, max(round(self.grid * width / height), 1)
 
-    def _normalised(self, patches: Patches) -> Patches:
+    def _normalised(self, joined: Channels) -> Patches:
+        patches = _channels_last(joined)
         if isinstance(self.normalisation, NoNormalisation):
-            return np.ascontiguousarray(patches)
+            return patches
         vectors = patches.reshape(-1, patches.shape[-1]).astype(np.float64)
         return self.normalisation.apply(vectors).astype(np.float32).reshape(patches.shape)
 
@@ -210,12 +218,22 @@ def check_embedding(blocks: list[int] | None, neighbourhood: int, grid: int | No
         raise UserError(f"detector.grid must be at least 1, or null, not {grid}")
 
 
+def _channels_last(values: Channels) -> Patches:
+    """Return [images, h, w, C] in that order in memory: OpenCV's transpose keeps to the cache."""
+    images, channels, height, width = values.shape
+    patches = np.empty((images, height, width, channels), np.float32)
+    for source, target in zip(values, patches, strict=True):
+        cv2.transpose(source.reshape(channels, -1), target.reshape(-1, channels))
+    return patches
+
+
 @lru_cache(maxsize=64)
-def _along_axis(size: int, neighbourhood: int, to: int) -> Steps | None:
+def _along_axis(size: int, neighbourhood: int, to: int, *, repeated: bool) -> Steps | None:
     """Return the matrix [to, size] that averages and resizes along an axis; None for no change."""
     if neighbourhood == 1 and size == to:
         return None
-    resized = _averaging_down(size, to) if to < size else _enlarging(size, to)
+    enlarging = _repeating if repeated else _interpolating
+    resized = _averaging_down(size, to) if to < size else enlarging(size, to)
     return (resized @ _averaging(size, neighbourhood)).astype(np.float32)
 
 
@@ -224,7 +242,12 @@ def _averaging(size: int, neighbourhood: int) -> NDArray[np.float64]:
     return (distance <= neighbourhood // 2) / neighbourhood
 
 
-def _enlarging(size: int, to: int) -> NDArray[np.float64]:
+def _repeating(size: int, to: int) -> NDArray[np.float64]:
+    """Return what takes the position that each of more ones begins in."""
+    return np.eye(size)[np.arange(to) * size // to]
+
+
+def _interpolating(size: int, to: int) -> NDArray[np.float64]:
     """Return bilinear interpolation with pixel centres aligned."""
     place = np.clip((np.arange(to) + 0.5) * size / to - 0.5, 0, size - 1)
     return np.maximum(1 - np.abs(place[:, None] - np.arange(size)), 0)

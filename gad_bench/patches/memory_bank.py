@@ -17,7 +17,7 @@ from gad_bench.patches.coreset import greedy_centres
 from gad_bench.patches.detector import PatchDetector, PatchScorer, vectors
 from gad_bench.patches.embedding import PatchStream
 from gad_bench.patches.maps import Grids, Patches, Vector, require_memory
-from gad_bench.patches.neighbours import Bank
+from gad_bench.patches.neighbours import COPIES, Bank
 from gad_bench.patches.shared_gaussian import fit_metric, require_moments
 
 Array = NDArray[np.float64]
@@ -75,7 +75,7 @@ class NearestPatches(PatchScorer):
 class PatchNeighbours(PatchDetector):
     """The mean distance from the nearest of all training vectors (AnomalyDINO).
 
-    One pass. Memory: the bank, images * h * w * dim * 4 bytes, and the same again for the search.
+    One pass. Memory: the bank, images * h * w * dim * 4 bytes, and 1.5 times that for the search.
 
     Source: Damm et al. 2025, "AnomalyDINO: boosting patch-based few-shot anomaly detection with
     DINOv2", section 3.
@@ -106,7 +106,7 @@ class PatchNeighbours(PatchDetector):
         count = patches.images * height * width
         _check_bank(count, self.neighbours)
         require_memory(
-            2 * 4.0 * count * dimension,
+            COPIES * 4 * count * dimension,
             self.memory_limit,
             f"a bank of {count} vectors of {dimension} features",
             "lower detector.grid, name fewer blocks (detector.blocks) or use detector=patchcore",
@@ -121,7 +121,7 @@ class PatchCore(PatchDetector):
 
     Two passes: the first projects all vectors at random and chooses entries by greedy k-centre, the
     second gathers them. Memory: the greater of images * h * w * projection * 8 bytes while the
-    entries are chosen and twice the bank, share * images * h * w * dim * 4 bytes.
+    entries are chosen and 2.5 times the bank, share * images * h * w * dim * 4 bytes.
 
     Source: Roth et al. 2022, "Towards total recall in industrial anomaly detection", section 3. Its
     average over neighbourhoods is taken of each channel alone.
@@ -166,7 +166,7 @@ class PatchCore(PatchDetector):
         _check_bank(kept, self.neighbours)
         projected = min(self._dimensions(count), dimension)
         require_memory(
-            max(8.0 * count * projected, 2 * 4.0 * kept * dimension),
+            max(8.0 * count * projected, COPIES * 4 * kept * dimension),
             self.memory_limit,
             f"a coreset of {kept} out of {count} vectors of {dimension} features",
             "lower detector.share, detector.projection or detector.grid",

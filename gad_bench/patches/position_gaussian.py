@@ -85,10 +85,14 @@ class PositionGaussian(PatchDetector):
             )
 
     def embedding(self, maps: Maps) -> Embedding:
-        """Return the embedding, with the choice of features."""
+        """Return the embedding, with the choice of features and no interpolation.
+
+        A patch has the vectors at its place in each map, as in the paper. On maps interpolated
+        instead, PaDiM is worse: see benchmarks/README.md.
+        """
         embedding = super().embedding(maps)
         order = np.random.default_rng(self.seed).permutation(embedding.width(maps))
-        return replace(embedding, channels=np.sort(order[: self.dimensions]))
+        return replace(embedding, channels=np.sort(order[: self.dimensions]), repeated=True)
 
     def learn(self, patches: PatchStream) -> PositionGaussians:
         """Sum at each position over the images, then invert in place.

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gad_bench.base.command import DONE, run_told
 from gad_bench.base.errors import UserError
@@ -26,9 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace) -> int:
     from gad_bench.report.page import write_report  # matplotlib takes a second
 
-    runs, source = _runs(options)
-    report = make_report(runs, _request(options), source)
-    page = write_report(report, options.output)
+    with TemporaryDirectory() as fetched:
+        runs, source = _runs(options, Path(fetched))
+        report = make_report(runs, _request(options), source)
+        page = write_report(report, options.output)
     print(to_markdown(report.tables[0]))
     if report.comparison:
         print(comparison.to_markdown(report.comparison))
@@ -66,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _runs(options: argparse.Namespace) -> tuple[list[Run], str]:
-    """Return the runs, and in words where they come from."""
+def _runs(options: argparse.Namespace, fetched: Path) -> tuple[list[Run], str]:
+    """Return the runs, and in words where they come from; a store's files go to a folder."""
     if options.tracking_uri or options.experiment:
         if options.folders:
             raise UserError("--from and --tracking-uri exclude each other: name one source")
@@ -75,7 +77,8 @@ def _runs(options: argparse.Namespace) -> tuple[list[Run], str]:
 
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
         experiment = options.experiment or "gad_bench"
-        return read_tracked(uri, experiment), f"experiment {experiment} of {without_password(uri)}"
+        source = f"experiment {experiment} of {without_password(uri)}"
+        return read_tracked(uri, experiment, fetched), source
     from gad_bench.report.folders import latest_sweep, read_folder
 
     folders = options.folders or [latest_sweep(Path("multirun"))]

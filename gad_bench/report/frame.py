@@ -29,15 +29,12 @@ PLACE = ("row", "column")  # of a table
 METRIC_NAME = re.compile(r"(?P<metric>.+?)(?:_sigma_(?P<sigma>\d+))?(?:_block_(?P<block>\d+))?")
 ALL = "all"  # the blocks combined, or the images that are fitted
 SHOTS = "shots"
-HIGHER_IS_BETTER = ("auroc", "aupr", "aupimo", "pixel_auroc", "tpr")
-SHARES = (
-    "auroc",
-    "aupr",
-    "aupimo",
-    "pixel_auroc",
-    "fpr",
-    "tpr",
-)  # quantities in [0, 1], printed in percent
+HIGHER_IS_BETTER = (
+    *("auroc", "aupr", "aupimo", "spro", "tpr", "image_f1", "seg_f1", "pixel_"),
+    *("attribution_aupr", "attribution_pixel_", "attribution_inside"),
+)
+SHARES = (*HIGHER_IS_BETTER, "fpr")  # quantities in [0, 1], printed in percent
+THRESHOLD = "_threshold"  # ends the name of one, as that of image_f1
 
 # Keys that leave a run's numbers as they are, with all keys below them.
 WITHOUT_EFFECT = (
@@ -75,7 +72,7 @@ class Run:
         status: how far it came.
         metrics: by name, of a finished run.
         ended: when, in seconds since the epoch.
-        place: its output folder, or its id in MLflow.
+        place: the folder of its files, or its id in MLflow.
         reason: why it isn't finished.
     """
 
@@ -199,7 +196,13 @@ def measure(name: str) -> Measure:
 
 def factor(metric: str) -> float:
     """Return by what a metric is multiplied to be printed."""
-    return 100.0 if metric.startswith(SHARES) else 1.0
+    share = metric.startswith(SHARES) and not metric.endswith(THRESHOLD)
+    return 100.0 if share else 1.0
+
+
+def higher_is_better(metric: str) -> bool:
+    """Tell whether the greatest number of a metric is the best."""
+    return metric.startswith(HIGHER_IS_BETTER) and not metric.endswith(THRESHOLD)
 
 
 def same_value(first: str, second: str) -> bool:

@@ -109,6 +109,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folde
         relatives=relatives,
         links=partial(links, folder=folder),
         how=differences.HOW,
+        first_told=differences.FIRST,
     )
 
 

@@ -48,7 +48,8 @@ RANKED_WORDS = (
 HOLLOW_WORDS = " Hollow points lack runs."
 RATE_WORDS = (
     "If good images' features were Gaussian, 1 sigma would raise a false alarm for 31.7 % of them, "
-    "2 sigma for 4.6 %, 3 sigma for 0.3 %."
+    "2 sigma for 4.6 %, 3 sigma for 0.3 %. Bands, where one category is shown by one setting, are "
+    "the 95 % intervals over its test images."
 )
 
 
@@ -295,7 +296,11 @@ def _draw_rates_of(axes: Axes, table: Table, block: str, setting: Label, style: 
     for metric, colour in (("fpr", COLOURS[1]), ("tpr", COLOURS[0])):
         column = (*setting, metric)
         cells = [(row[1], table.cell(row, column)) for row in table.rows if row[0] == block]
-        points = [(float(at), cell.mean) for at, cell in cells if cell and cell.finished]
-        if points:
+        there = [(float(at), cell) for at, cell in cells if cell and cell.finished]
+        if there:
             name = label_text((*setting, NAMES[metric]))
-            axes.plot(*zip(*points, strict=True), style, color=colour, linewidth=1.6, label=name)
+            at, rates = zip(*((at, cell.mean) for at, cell in there), strict=True)
+            axes.plot(at, rates, style, color=colour, linewidth=1.6, label=name)
+            if len(table.columns) == 2 and all(cell.categories == 1 for _, cell in there):
+                low, high = zip(*((cell.low, cell.high) for _, cell in there), strict=True)
+                axes.fill_between(at, low, high, color=colour, alpha=0.12, linewidth=0)

@@ -17,11 +17,11 @@ from gad_bench.base.errors import UserError
 from gad_bench.report.frame import (
     ALL,
     COMPUTATION,
-    HIGHER_IS_BETTER,
     MEASURE,
     Measure,
     Status,
     factor,
+    higher_is_better,
     is_of_setting,
     keys_of,
     one_row_each,
@@ -114,7 +114,7 @@ class Table:
     @property
     def higher_is_better(self) -> bool:
         """Whether the greatest number is the best."""
-        return all(metric.startswith(HIGHER_IS_BETTER) for metric in self.metrics)
+        return all(map(higher_is_better, self.metrics))
 
     @property
     def metrics(self) -> list[str]:
@@ -219,7 +219,7 @@ def _ranked(table: Table) -> Table:
     """Sort the rows by the mean of the first metric, the best first."""
     metric = table.layout.where["metric"][0]
     cells = table.cells[table.cells["metric"] == metric]
-    best_first = cells.sort_values("mean", ascending=not metric.startswith(HIGHER_IS_BETTER))
+    best_first = cells.sort_values("mean", ascending=not higher_is_better(metric))
     rows: list[Label] = list(dict.fromkeys([*best_first["row"], *table.rows]))
     places = [rows.index(label) for label in table.rows]
     entries = table.entries.assign(row=[places[place] for place in table.entries["row"]])

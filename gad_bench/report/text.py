@@ -16,6 +16,9 @@ from gad_bench.steps.parts import SUPERVISED
 NAMES = {
     "auroc": "AUROC in %",
     "aupr": "average precision in %",
+    "pixel_auroc": "AUROC of pixels in %",
+    "pixel_ap": "average precision of pixels in %",
+    "aupro": "AUPRO in %",
     "fpr": "false positive rate in %",
     "tpr": "true positive rate in %",
     "cost_latency_ms": "latency in ms",
@@ -26,7 +29,7 @@ NAMES = {
     "cost_device_memory_mb": "GPU memory in MB",
     "cost_size_mb": "saved size in MB",
 }
-INTERVAL = "of one category the 95 % bootstrap interval over the test images"
+INTERVAL = "of one category the 95 % interval over the test images"
 MEAN = "all categories"  # the last row of a table of categories
 NUMBER = re.compile(r"[\d.]+")
 FORMULA = re.compile(r"[=+\-@\t\r](?![\d.]+(e[+-]?\d+)?$).*", re.DOTALL)  # to a spreadsheet
@@ -39,6 +42,11 @@ CSV_COLUMNS = (
     *("mean", "sem", "categories", "finished", "failed", "missing", "expected"),
     *("published", "published_sem", "difference", "published_in", "low", "high"),
 )
+
+
+def metric_name(metric: str) -> str:
+    """Return what a metric is called, with its unit."""
+    return NAMES.get(metric, f"{metric} in %" if factor(metric) != 1 else metric)
 
 
 def label_text(label: Sequence[str]) -> str:
@@ -66,7 +74,7 @@ def column_text(table: Table, column: Label) -> str:
     if len(column) == 1 and NUMBER.fullmatch(column[0]):
         return f"{table.layout.columns[0].rpartition('.')[2]} {column[0]}"
     if table.layout.columns == ("metric",):
-        return NAMES.get(column[0], column[0])
+        return metric_name(column[0])
     return label_text(column) or metric_text(table)
 
 
@@ -140,7 +148,7 @@ def has_published(table: Table) -> bool:
 
 def metric_text(table: Table) -> str:
     """Return what a table's numbers are."""
-    return ", ".join(NAMES.get(metric, metric) for metric in table.metrics)
+    return ", ".join(map(metric_name, table.metrics))
 
 
 def caption(table: Table, beside: str = "in brackets") -> str:
@@ -244,7 +252,7 @@ def label_parts(table: Table, label: Label) -> list[str]:
     if len(label) < len(table.layout.rows):
         return list(label)
     keys = zip(table.layout.rows, label, strict=True)
-    return [NAMES.get(value, value) if key == "metric" else value for key, value in keys]
+    return [metric_name(value) if key == "metric" else value for key, value in keys]
 
 
 def _texts(table: Table, label: Label, cells: Sequence[Cell]) -> list[str]:

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from gad_bench.base.command import one_line
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
-from gad_bench.base.run_folder import COST_DEVICE
+from gad_bench.base.run_folder import COST_DEVICE, EXAMPLES, RESAMPLES, SCORES
 from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
 from gad_bench.tracking import without_password
 from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
-from gad_bench.tracking.mlflow_store import absolute
+from gad_bench.tracking.mlflow_store import QUIET, absolute
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 PAGE = 1000  # runs a request
+FILES = (SCORES, RESAMPLES, EXAMPLES)  # what a report reads of a run beside its numbers
+AT_ONCE = 8  # runs whose files are fetched
 TAGS = (*CHOICES, "dataset", "category", "fold", "experiment", COST_DEVICE)
 SQLITE = b"SQLite format 3\0"  # how a database's file begins
+log = logging.getLogger(__name__)
+
 FINISHED, FAILED = ("FINISHED",), ("FAILED", "KILLED")
 
 
-def read_tracked(uri: str, experiment: str) -> list[Run]:
+def read_tracked(uri: str, experiment: str, fetched: Path | None = None) -> list[Run]:
     """Return every run of an MLflow experiment, and those that its product lacks.
+
+    The place of one whose recorded files are in a folder of this machine is that folder.
+
+    Args:
+        uri: the store's.
+        experiment: its name.
+        fetched: a folder, for those files of other runs that a report reads.
 
     Raises:
         UserError: the store cannot be read, or has no such experiment, or no run in it.
     """
-    runs = [
-        _read_run(run)
-        for run in reversed(list(_search(uri, experiment)))
-        if "category" in run.data.tags
+    recorded = [
+        run for run in reversed(list(_search(uri, experiment))) if "category" in run.data.tags
     ]
+    places = {run.info.run_id: _local(run.info.artifact_uri) for run in recorded}
+    if fetched:
+        places |= _fetch(uri, [own for own in recorded if not places[own.info.run_id]], fetched)
+    runs = [_read_run(run, places[run.info.run_id]) for run in recorded]
     if not runs:
         raise UserError(
             f"experiment {experiment} of {without_password(uri)} holds no run of gad_bench"
@@ -82,9 +99,50 @@ def _fold_kind(keys: Mapping[str, str]) -> object:
     )
 
 
-def _read_run(run: Any) -> Run:  # noqa: ANN401 - an mlflow entity
+def _local(uri: str) -> Path | None:
+    """Return the folder that an address names, if it is one of this machine and there."""
+    parts = urlsplit(uri)
+    path = Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+    return path if path and path.is_dir() else None
+
+
+def _fetch(uri: str, recorded: Sequence[Any], folder: Path) -> dict[str, Path | None]:
+    """Fetch what a report reads of finished runs' files, to a folder a run; tell where none is."""
+    from mlflow.tracking import MlflowClient
+
+    os.environ.update(QUIET)
+    client = MlflowClient(absolute(uri))
+    finished = [run.info.run_id for run in recorded if run.info.status in FINISHED]
+    reasons: list[str] = []
+
+    def fetch(run_id: str) -> Path | None:
+        own = folder / run_id
+        try:
+            there = {file.path for file in client.list_artifacts(run_id)}
+            for name in filter(there.__contains__, FILES):
+                own.mkdir(exist_ok=True)
+                client.download_artifacts(run_id, name, str(own))
+        except Exception as error:  # a server's own, an object store's
+            reasons.append(one_line(error))
+        return own if own.is_dir() else None
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        places = dict(zip(finished, threads.map(fetch, finished), strict=True))
+    lacking = [run_id for run_id in finished if places[run_id] is None]
+    if lacking:
+        log.warning(
+            "the files of %d of %d finished runs are not at hand (%s): what the same images tell "
+            "apart is not said of them",
+            len(lacking),
+            len(finished),
+            without_password(reasons[0]) if reasons else f"there are none of run {lacking[0]}",
+        )
+    return {run.info.run_id: places.get(run.info.run_id) for run in recorded}
+
+
+def _read_run(run: Any, files: Path | None) -> Run:  # noqa: ANN401 - an mlflow entity
     tags = {key: run.data.tags[key] for key in TAGS if key in run.data.tags}
-    place = f"MLflow run {run.info.run_id}"
+    place = str(files) if files else f"MLflow run {run.info.run_id}"
     ended = (run.info.end_time or run.info.start_time or 0) / 1000
     params = plain_params(run.data.params)
     keys = {**choices_of(params), **params, **tags}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import zip_longest
@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig
 
+from gad_bench.base.files import json_digest
 from gad_bench.data.split import Split
 from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
-from gad_bench.evaluation.metrics import auroc
+from gad_bench.evaluation.kept_resamples import KeptResamples
+from gad_bench.evaluation.metrics import Vector, auroc
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
@@ -39,12 +41,14 @@ class Localised:
         maps: the heat maps, with the defects' masks.
         maxima: each map's highest distance [images], by fold.
         metrics: what the maps are worth.
+        resamples: the same over resamples of the images, where all folds test the same ones.
     """
 
     fitted: FittedLocalisation | None
     maps: MaskedMaps
     maxima: Sequence[Map]
     metrics: dict[str, Any]
+    resamples: KeptResamples | None
 
 
 def localise(
@@ -106,10 +110,7 @@ def measure_folds(
         _measure(maps, highest, own, seed, definitions)
         for maps, highest, own in zip_longest(folds, maxima, good)
     ]
-    metrics = found[0]
-    if len(found) > 1:
-        shared = [key for key in metrics if all(key in fold for fold in found)]
-        metrics = {key: float(np.mean([fold[key] for fold in found])) for key in shared}
+    metrics = _means([with_intervals(*own) for own in found])
     seconds = time.perf_counter() - started
     maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
     return Localised(
@@ -117,6 +118,43 @@ def measure_folds(
         maps=maps,
         maxima=maxima,
         metrics=metrics | {"seconds_localise": seconds},
+        resamples=_kept(folds, [drawn for _, drawn in found], metrics, seed),
+    )
+
+
+def _means(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the means of the metrics that all folds have; those of an only one as they are."""
+    if len(folds) == 1:
+        return dict(folds[0])
+    shared = [key for key in folds[0] if all(key in fold for fold in folds)]
+    return {key: float(np.mean([fold[key] for fold in folds])) for key in shared}
+
+
+def _kept(
+    folds: Sequence[MaskedMaps],
+    drawn: Sequence[Mapping[str, Vector]],
+    metrics: Mapping[str, float],
+    seed: int,
+) -> KeptResamples | None:
+    """Return the means over folds of the figures over resamples, where these are the same."""
+    shared = [name for name in drawn[0] if all(name in fold for fold in drawn)]
+    if not shared:
+        return None
+    digests = {
+        json_digest(
+            [*maps.tested[["path", "label"]].to_numpy().tolist(), *maps.known.tolist(), seed]
+        )
+        for maps in folds
+    }
+    if len(digests) > 1:
+        return None
+    counts = folds[0].tested["label"].value_counts()
+    return KeptResamples(
+        images=digests.pop(),
+        fewest=int(counts.min()),
+        tested=int(counts.sum()),
+        values={name: float(metrics[name]) for name in shared},
+        drawn={name: np.mean([fold[name] for fold in drawn], axis=0) for name in shared},
     )
 
 
@@ -135,10 +173,13 @@ def _averaged(
 
 def _measure(
     maps: MaskedMaps, maxima: Map, held_out: MaskedMaps | None, seed: int, definitions: Definitions
-) -> dict[str, Any]:
-    """Return what the heat maps are worth, nothing where good or anomalous images lack."""
+) -> tuple[dict[str, Any], dict[str, Vector]]:
+    """Return what the heat maps are worth, nothing where good or anomalous images lack.
+
+    Beside it stand the figures over resamples [resamples].
+    """
     if set(maps.tested["label"]) != {0, 1}:
-        return {}
+        return {}, {}
     unknown = int((~maps.known).sum())
     if unknown:
         log.warning(
@@ -147,10 +188,6 @@ def _measure(
         )
     labels = maps.tested["label"]
     (areas,) = resampled_auroc(labels, [maxima], seed=seed)
-    return {
-        **with_intervals(
-            {"auroc_heat_maximum": auroc(labels, maxima)}, {"auroc_heat_maximum": areas}
-        ),
-        "images_without_mask": unknown,
-        **measure_maps(maps, held_out, definitions, seed),
-    }
+    found, drawn = measure_maps(maps, held_out, definitions, seed)
+    own = {"auroc_heat_maximum": auroc(labels, maxima), "images_without_mask": unknown}
+    return own | found, {"auroc_heat_maximum": areas, **drawn}

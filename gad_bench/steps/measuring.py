@@ -9,8 +9,9 @@ import numpy as np
 
 from gad_bench.data.saturation import knows_saturations, saturated_masks
 from gad_bench.evaluation.definitions import Definitions
+from gad_bench.evaluation.metrics import Vector
 from gad_bench.evaluation.per_image_overlap import per_image_overlap
-from gad_bench.evaluation.pixel_intervals import pixel_metrics_with_intervals
+from gad_bench.evaluation.pixel_intervals import resampled_pixel_metrics
 from gad_bench.evaluation.pixels import Map
 from gad_bench.evaluation.saturated_overlap import Defect, saturated_overlap
 from gad_bench.evaluation.segmentation import good_threshold, segmentation_f1
@@ -19,10 +20,10 @@ from gad_bench.patches.truth import MaskedMaps
 
 def measure_maps(
     maps: MaskedMaps, held_out: MaskedMaps | None, definitions: Definitions, seed: int
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, Vector]]:
     """Return figures by pixel, none of those that lack defects, good images or masks.
 
-    Beside those of `pixel_metrics_with_intervals`:
+    Beside those of `resampled_pixel_metrics`:
 
     - aupimo: the mean over anomalous images of AUPIMO;
     - spro: where the data set knows how much of each defect is enough;
@@ -33,11 +34,14 @@ def measure_maps(
         held_out: of good images that were neither fitted nor tested; None or none.
         definitions: of those figures that have several.
         seed: of the bootstrap.
+
+    Returns:
+        the figures, and those of them that were drawn over resamples [resamples].
     """
     limits = definitions.aupro_limits
-    found = pixel_metrics_with_intervals(maps, seed=seed, limits=limits)
+    found, drawn = resampled_pixel_metrics(maps, seed=seed, limits=limits)
     if not found:
-        return {}
+        return {}, {}
     overlap = per_image_overlap(maps)
     if len(overlap):
         found["aupimo"] = float(overlap.mean())
@@ -46,7 +50,7 @@ def measure_maps(
     if held_out is not None and len(held_out.heat):
         threshold = good_threshold((heat for heat, _ in held_out), definitions.deviations)
         found |= {"seg_f1": segmentation_f1(maps, threshold), "seg_f1_threshold": threshold}
-    return found
+    return found, drawn
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.files import write_text
 from gad_bench.base.process import device_name
-from gad_bench.base.run_folder import CONFIG, DEVICE, EXAMPLES, METRICS, MISSED, SCORES
+from gad_bench.base.run_folder import (
+    CONFIG,
+    DEVICE,
+    EXAMPLES,
+    METRICS,
+    MISSED,
+    RESAMPLES,
+    SCORES,
+)
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.fingerprint import common_folder
 from gad_bench.data.split import Rows, Split
@@ -28,6 +36,7 @@ from gad_bench.evaluation import (
     held_out_as_tested,
     working_points,
 )
+from gad_bench.evaluation.kept_resamples import write_resamples
 from gad_bench.evaluation.working_points import WorkingPoints
 from gad_bench.features.store import StoredFeatures
 from gad_bench.patches.examples import examples_of, write_examples
@@ -187,6 +196,8 @@ class Results:
         write_scores(output, self.config, tables, points.scores, self.localised)
         if self.localised and not self.scores[0].lacking:
             write_examples(output / EXAMPLES, examples_of(self.localised.maps))
+        if self.localised and self.localised.resamples:
+            write_resamples(output / RESAMPLES, self.localised.resamples)
         return metrics
 
     def draw_evidence(self, output: Path) -> None:

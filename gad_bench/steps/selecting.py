@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from gad_bench.data.fingerprint import Fingerprint
 from gad_bench.data.painting import NoSelection, Selection
 from gad_bench.data.split import Rows, Split
 from gad_bench.evaluation import Scores
+from gad_bench.evaluation.intervals import Matrix, resampled_auroc_of_copies, with_intervals
 from gad_bench.evaluation.metrics import auroc
 from gad_bench.features.extraction import extract
 from gad_bench.features.interface import Pixels
@@ -30,6 +32,18 @@ from gad_bench.steps.parts import Parts
 from gad_bench.steps.scoring import score_rows
 
 SYNTHETIC = "auroc_synthetic"
+
+
+class Beside(NamedTuple):
+    """The scores of a fold's good images that it holds out, and of their painted copies.
+
+    Attributes:
+        good: [images].
+        painted: [images, copies].
+    """
+
+    good: Vector
+    painted: Matrix
 
 
 @dataclass(frozen=True)
@@ -52,24 +66,44 @@ class PaintedCopies:
     source: FeatureSource
     images: Fingerprint
 
-    def aurocs(self, model: Model, split: Split, scores: Scores) -> dict[str, float]:
-        """Return a fold's AUROC over all copies, and over those of each recipe.
+    def score(self, model: Model, split: Split, scores: Scores) -> Beside:
+        """Score a fold's copies.
 
         Args:
             model: what the fold was fitted to.
             split: the fold.
             scores: its scores, those of the images held out among them.
         """
-        painter, own = self.painter, scores.held_out
+        own = scores.held_out
         assert own is not None
         rows = np.intersect1d(self.held_out, split.validation)
-        good = own.combined[np.isin(own.images, rows)]
-        painted = self._scores(model, rows)
+        return Beside(own.combined[np.isin(own.images, rows)], self._scores(model, rows))
+
+    def measure(self, folds: Sequence[Beside], seed: int) -> dict[str, float]:
+        """Return the mean of the folds' AUROCs over all copies, and over those of each recipe.
+
+        Each with its interval by bootstrap over the images. The folds hold others out and are
+        resampled each by itself, so that it is the mean's.
+
+        Args:
+            folds: their scores.
+            seed: of the bootstrap.
+        """
+        painter = self.painter
         recipes = np.array([painter.recipe(number) for number in range(painter.passes)])
-        found = {SYNTHETIC: _auroc(good, painted.ravel())}
-        for recipe in painter.recipes:
-            found[f"{SYNTHETIC}_{recipe}"] = _auroc(good, painted[:, recipes == recipe].ravel())
-        return found
+        chosen = {SYNTHETIC: np.ones(len(recipes), np.bool_)}
+        chosen |= {f"{SYNTHETIC}_{recipe}": recipes == recipe for recipe in painter.recipes}
+        points, drawn = dict[str, float](), dict[str, Vector]()
+        for name, copies in chosen.items():
+            pairs = [(fold.good, fold.painted[:, copies]) for fold in folds]
+            generators = np.random.default_rng(seed).spawn(len(pairs))
+            points[name] = float(np.mean([_auroc(*pair) for pair in pairs]))
+            areas = [
+                resampled_auroc_of_copies(*pair, own)
+                for pair, own in zip(pairs, generators, strict=True)
+            ]
+            drawn[name] = np.mean(areas, axis=0)
+        return with_intervals(points, drawn)
 
     @property
     def originals(self) -> list[tuple[str, str, Callable[[], Pixels]]]:
@@ -78,7 +112,7 @@ class PaintedCopies:
         reader = self.source.reader(self.images)
         return [(paths[row], digests[row], reader(row)) for row in self.held_out]
 
-    def _scores(self, model: Model, rows: Rows) -> Vector:
+    def _scores(self, model: Model, rows: Rows) -> Matrix:
         """Return the scores of some images' copies [images, copies]."""
         passes = self.painter.passes
         if isinstance(model, FittedModel):
@@ -141,12 +175,6 @@ def paint_copies(
     return PaintedCopies(config, parts, painter, rows, source, images)
 
 
-def mean_of_folds(folds: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return the folds' means, none of no folds."""
-    names = folds[0] if folds else ()
-    return {name: float(np.mean([fold[name] for fold in folds])) for name in names}
-
-
-def _auroc(good: Vector, painted: Vector) -> float:
-    labels = np.repeat([0, 1], [len(good), len(painted)])
-    return auroc(labels, np.concatenate([good, painted]))
+def _auroc(good: Vector, painted: Matrix) -> float:
+    labels = np.repeat([0, 1], [len(good), painted.size])
+    return auroc(labels, np.concatenate([good, painted.ravel()]))

@@ -19,6 +19,7 @@ from gad_bench.deploy.exporting import run_graph, write_onnx, write_openvino
 from gad_bench.features.extraction import extract, read_input
 from gad_bench.features.interface import Backbone
 from gad_bench.features.maps import maps_work
+from gad_bench.features.tiles import TiledBackbone
 from gad_bench.features.timm_backbone import TimmBackbone
 from gad_bench.patches import BatchedMaps
 from gad_bench.patches.heat_maps import HeatMaps, enlarging
@@ -96,10 +97,10 @@ def assert_agrees(detector: Detector, file: Path, pixels: Pixels) -> None:
     expected, found = detector.predict(list(pixels)), run_graph(file, pixels)
     assert expected.heat_maps is not None
     np.testing.assert_allclose(found["score"], expected.scores, rtol=1e-4)
-    side = pixels.shape[1]
-    assert found["heat_map"].shape == (len(pixels), side, side)
+    size = pixels.shape[1:3]
+    assert found["heat_map"].shape == (len(pixels), *size)
     for row, heat in enumerate(found["heat_map"]):
-        own = expected.heat_maps.at_size(row, side, side)
+        own = expected.heat_maps.at_size(row, *size)
         np.testing.assert_allclose(heat, own, rtol=0, atol=1e-4 * np.abs(own).max())
 
 
@@ -108,6 +109,23 @@ def test_openvino_scores_and_maps_as_every_detector(
     images: Images, choices: list[str], tmp_path: Path
 ) -> None:
     detector = images.fitted(*choices)
+    write_openvino(detector, tmp_path / "it.xml")
+    assert_agrees(detector, tmp_path / "it.xml", images.tested)
+
+
+@pytest.mark.parametrize("name", ["padim", "patchcore"])
+@pytest.mark.parametrize("shape", [(64, 96), "tiles"], ids=str)
+def test_so_it_does_where_the_input_is_no_square(
+    saved: Saved, shape: tuple[int, int] | str, name: str, tmp_path: Path
+) -> None:
+    loaded = Detector.load(saved.folder)
+    bank = replace(loaded.scorer.backbone, input_size=64, octaves=3, orientations=2)
+    backbone: Backbone = TiledBackbone(backbone=bank, rows=1, columns=2, overlap=16)
+    if not isinstance(shape, str):
+        backbone = bank.resized(*shape)
+    images = shown(loaded, backbone, saved.paths[:6], saved.paths[-2:])
+    assert images.tested.shape[1] != images.tested.shape[2]
+    detector = images.fitted(name)
     write_openvino(detector, tmp_path / "it.xml")
     assert_agrees(detector, tmp_path / "it.xml", images.tested)
 

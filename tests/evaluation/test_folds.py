@@ -38,7 +38,9 @@ def test_the_metrics_of_folds_are_their_means() -> None:
     metrics = evaluate_folds(folds, seed=0)
     for key in each[0]:
         assert metrics[key] == pytest.approx(np.mean([one[key] for one in each]))
-    assert [metrics[f"auroc_fold_{n}"] for n in range(5)] == [one["auroc"] for one in each]
+    for end in ("", "_ci_low", "_ci_high"):
+        of_folds = [metrics[f"auroc_fold_{n}{end}"] for n in range(5)]
+        assert of_folds == [one[f"auroc{end}"] for one in each]
 
 
 def test_one_fold_is_evaluated_as_it_is() -> None:

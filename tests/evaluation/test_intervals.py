@@ -7,11 +7,13 @@ from scipy import stats
 from sklearn.metrics import average_precision_score
 
 from gad_bench.evaluation import intervals
-from gad_bench.evaluation.detection_rates import false_positive_rate
+from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
 from gad_bench.evaluation.intervals import (
     interval,
+    interval_names,
     resampled_areas,
-    resampled_false_positive_rates,
+    resampled_auroc_of_copies,
+    resampled_rates,
     resamples,
 )
 from gad_bench.evaluation.metrics import auroc, average_precision, clopper_pearson
@@ -116,12 +118,56 @@ def test_each_resamples_areas_are_those_of_its_images(area: str) -> None:
     areas = resampled_areas(labels, [other, scores], seed=5, area=area, count=200)
     found = {name: of_detectors[1] for name, of_detectors in areas.items()}
     drawn_weights = np.concatenate(list(resamples(labels, seed=5, count=200)), axis=1).T
-    rates = resampled_false_positive_rates(labels, scores, [0.8, 1.0], seed=5, count=200)
+    found_share, allowed = [0.8, 1.0], [0.01, 0.3, 1.0]
+    rates = resampled_rates(labels, scores, found_share, allowed, seed=5, count=200)
     for number, weights in enumerate(drawn_weights.astype(int)):
         own = np.repeat(labels, weights), np.repeat(scores, weights)
         assert (own[0].sum(), len(own[0])) == (5, 12)
         assert found["auroc"][number] == pytest.approx(auroc(*own), abs=1e-12)
-        expected = [false_positive_rate(*own, share) for share in (0.8, 1.0)]
-        assert rates[:, number].tolist() == pytest.approx(expected, abs=1e-12)
+        expected = {
+            "fpr": [false_positive_rate(*own, share) for share in found_share],
+            "tpr": [true_positive_rate(*own, share) for share in allowed],
+            "f1": [best_f1(*own)[0]],
+        }
+        for name, values in expected.items():
+            assert rates[name][:, number].tolist() == pytest.approx(values, abs=1e-12)
         assert found["aupr"][number] == pytest.approx(average_precision(*own, area), abs=1e-12)
     assert average_precision_score(*own) == pytest.approx(average_precision(*own), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "low"),
+    [
+        ("auroc", "auroc_ci_low"),
+        ("auroc_block_2", "auroc_ci_low_block_2"),
+        ("fpr_sigma_3_block_12", "fpr_ci_low_sigma_3_block_12"),
+        ("auroc_fold_1", "auroc_fold_1_ci_low"),
+        ("auroc_defect_block_a", "auroc_defect_block_a_ci_low"),
+    ],
+)
+def test_an_intervals_ends_are_named_before_the_sigma_and_the_block(name: str, low: str) -> None:
+    assert interval_names(name) == (low, low.replace("low", "high"))
+
+
+def test_an_image_is_drawn_with_all_its_copies() -> None:
+    generator = np.random.default_rng(0)
+    good = generator.normal(size=9)
+    copies = good[:, None] + generator.normal(1.0, 1.0, size=(9, 4))
+    found = resampled_auroc_of_copies(good, copies, np.random.default_rng(1), count=4000)
+    wins = (copies[:, :, None] > good).mean(axis=1)  # of each image's copies, each good image
+    rows = generator.integers(9, size=(4000, 9))
+    plain = [wins[np.ix_(own, own)].mean() for own in rows]
+    np.testing.assert_allclose(interval(found), interval(plain), atol=0.015)
+
+
+def test_the_interval_of_copies_covers_the_true_auroc_about_as_often_as_it_says() -> None:
+    generator, covered = np.random.default_rng(0), 0
+    true = (29 * stats.norm.cdf(0.5) + 1) / 30  # of 29 images of the variance 2, and its own one
+    for seed in range(200):
+        image = generator.normal(size=30) * np.sqrt(1.95)
+        good, *copies = image + generator.normal(size=(9, 30)) * np.sqrt(0.05)
+        drawn = np.random.default_rng(seed)
+        areas = resampled_auroc_of_copies(good, np.transpose(copies) + 1, drawn, count=300)
+        low, high = interval(areas)
+        covered += low <= true <= high
+    assert 178 <= covered < 200

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gad_bench.evaluation.metrics import auroc
-from gad_bench.evaluation.paired import cliques, compare, delong, holm, holm_matrix, placements
+from gad_bench.evaluation.paired import (
+    cliques,
+    compare,
+    compare_resampled,
+    delong,
+    holm,
+    holm_matrix,
+    placements,
+)
 
 
 def two_detectors(
@@ -70,7 +78,7 @@ def test_the_interval_of_the_difference_covers_it_about_as_often_as_it_says() ->
     generator, covered = np.random.default_rng(0), 0
     for _ in range(100):
         labels, scores = two_detectors(generator, shifts)
-        found = compare(labels, [[own] for own in scores])
+        found = compare(labels, [[own] for own in scores])["auroc"]
         first = found.order[0]
         low, high = found.below_best[1 - first]
         covered += low <= true[first] - true[1 - first] <= high
@@ -89,12 +97,12 @@ def test_the_best_and_its_equals_are_named_in_order() -> None:
     labels = np.repeat([0, 1], 60)
     good = generator.normal(size=120) + 2 * labels
     detectors = [generator.normal(size=120), good, good + 0.01 * generator.normal(size=120)]
-    found = compare(labels, [[own] for own in detectors])
+    found = compare(labels, [[own] for own in detectors])["auroc"]
     assert found.order[2] == 0
     assert sorted(found.alike) == [1, 2]
     assert found.alike[0] == found.order[0]
     low, high = found.below_best[0]
-    assert 0.2 < low < found.auroc[found.order[0]] - found.auroc[0] < high
+    assert 0.2 < low < found.values[found.order[0]] - found.values[0] < high
     assert found.below_best[found.order[0]].tolist() == [0, 0]
 
 
@@ -105,7 +113,7 @@ def test_what_does_not_vary_has_no_test() -> None:
     assert delong(placements(labels, perfect), placements(labels, level)) == 0
     one_bad = np.array([0, 0, 0, 1])
     assert np.isnan(delong(placements(one_bad, perfect), placements(one_bad, level)))
-    assert compare(one_bad, [perfect, level]).alike == [0, 1]
+    assert compare(one_bad, [perfect, level])["auroc"].alike == [0, 1]
 
 
 def test_holms_correction_is_the_step_down_of_the_paper() -> None:
@@ -127,3 +135,26 @@ def test_a_clique_is_the_longest_run_without_a_pair_that_is_told_apart() -> None
     assert cliques(apart) == []
     assert cliques(np.full((2, 2), np.nan)) == [(0, 1)]
     assert holm_matrix(np.array([[1.0, 0.01], [0.01, 1.0]])).tolist() == [[1, 0.01], [0.01, 1]]
+
+
+def test_average_precision_is_told_apart_about_as_often_as_the_level_says() -> None:
+    generator = np.random.default_rng(0)
+    found = []
+    for seed in range(150):
+        labels, scores = two_detectors(generator, (1.0, 1.0))
+        compared = compare(labels, [[own] for own in scores], seed=seed)["aupr"]
+        found.append(compared.p_values[0, 1])
+    assert compared.values[0] == pytest.approx(average_precision_score(labels, scores[0]))
+    assert np.mean(np.array(found) < 0.05) <= 0.1
+    assert 0.1 <= np.mean(np.array(found) < 0.2) <= 0.3
+
+
+def test_a_resampled_figure_is_held_against_the_variation_of_its_difference() -> None:
+    shared = np.random.default_rng(0).normal(0, 0.1, size=4000)
+    own = np.random.default_rng(1).normal(0, 0.01, size=4000)
+    found = compare_resampled(np.array([0.7, 0.72]), np.stack([shared, shared + own]), fewest=9)
+    assert found.order == [1, 0]
+    assert found.p_values[0, 1] == pytest.approx(2 * stats.norm.sf(0.02 / own.std(ddof=1)))
+    assert np.isnan(compare_resampled(np.ones(2), np.stack([shared, own]), fewest=1).p_values[0, 1])
+    same = compare_resampled(np.array([1.0, 1.0, 0.5]), np.ones((3, 9)), fewest=5)
+    assert same.p_values[0].tolist() == [1, 1, 0]

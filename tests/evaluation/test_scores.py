@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from gad_bench.base.errors import UserError
@@ -13,13 +14,18 @@ ENDS = ("", "_ci_low", "_ci_high")
 
 
 def test_every_metric_has_its_name(scores: Scores) -> None:
-    rates = {f"{rate}_sigma_{sigma}_block_2" for rate in ("fpr", "tpr") for sigma in range(1, 9)}
-    plain = ("auroc", "aupr", "auroc_defect_crack", "auroc_defect_dent")
+    rates = {
+        f"{rate}{end}_sigma_{sigma}_block_2"
+        for rate in ("fpr", "tpr")
+        for end in ENDS
+        for sigma in range(1, 9)
+    }
+    plain = ("auroc", "aupr", "auroc_defect_crack", "auroc_defect_dent", "image_f1")
     plain += tuple(f"fpr_at_tpr_{percent}" for percent in (95, 99, 100))
+    plain += ("tpr_at_fpr_1", "tpr_at_fpr_5")
     areas = {f"{name}{end}" for name in plain for end in ENDS}
     areas |= {f"{a}{end}_block_{b}" for a in ("auroc", "aupr") for end in ENDS for b in (2, 5)}
-    found = {"image_f1", "image_f1_threshold", "tpr_at_fpr_1", "tpr_at_fpr_5"}
-    assert set(evaluate(scores, seed=0)) == rates | areas | found
+    assert set(evaluate(scores, seed=0)) == rates | areas | {"image_f1_threshold"}
 
 
 def test_the_rates_and_the_best_f1_are_those_of_their_definitions(scores: Scores) -> None:
@@ -42,6 +48,17 @@ def test_values_are_those_of_scikit_learn(scores: Scores) -> None:
             roc_auc_score(scores.labels, values)
         )
     assert metrics["auroc_ci_low"] <= metrics["auroc"] <= metrics["auroc_ci_high"]
+
+
+def test_the_rates_at_sigma_have_the_exact_interval_of_their_images(scores: Scores) -> None:
+    metrics = evaluate(scores, seed=0)
+    for rate, label in (("fpr", 0), ("tpr", 1)):
+        for sigma in (1, 2, 3):
+            count = int((scores.labels == label).sum())
+            share = metrics[f"{rate}_sigma_{sigma}_block_2"]
+            exact = binomtest(round(share * count), count).proportion_ci()
+            found = [metrics[f"{rate}_ci_{end}_sigma_{sigma}_block_2"] for end in ("low", "high")]
+            assert found == pytest.approx([exact.low, exact.high], abs=1e-9)
 
 
 def test_a_defect_is_measured_against_all_good_images(scores: Scores) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from plain_patches import embedded, random_maps
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from gad_bench.base.errors import UserError
 from gad_bench.gaussian.normalisation import NoNormalisation, UnitLength
@@ -40,6 +40,14 @@ def test_a_grid_need_not_be_square() -> None:
     found = embedding().apply(maps)
     assert found.shape == (6, 4, 6, 8)
     np.testing.assert_allclose(found, embedded(maps, [1, 2]), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("grid", [4, 5, 9])
+def test_a_coarser_map_can_be_enlarged_by_repetition(grid: int) -> None:
+    maps = random_maps()
+    found = embedding(blocks=[2], grid=grid, repeated=True).apply(maps)
+    expected = interpolate(torch.from_numpy(maps[2]), found.shape[1:3], mode="nearest")
+    np.testing.assert_array_equal(found, expected.permute(0, 2, 3, 1).numpy())
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3])

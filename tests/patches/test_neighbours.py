@@ -44,6 +44,22 @@ def test_repeated_entries_are_all_neighbours() -> None:
     check(np.tile(some(5, 0), (20, 1)), np.concatenate([some(5, 0), some(5, 1)]), 30)
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_no_neighbour_is_overlooked_along_few_leading_directions(count: int) -> None:
+    widths = np.float32(0.6) ** np.arange(24, dtype=np.float32)
+    entries, queries = some(3000, 0) * widths, some(200, 1) * widths
+    queries[100:] += 0.1 * some(100, 2)  # off the directions
+    assert len(Bank(entries=entries)._indices) == 2
+    check(entries, queries, count)
+
+
+def test_no_neighbour_is_overlooked_beside_leading_directions_that_are_all_alike() -> None:
+    alike = np.repeat(some(30, 0), 100, axis=0) * (np.arange(24) < 4)
+    entries = alike + 0.05 * some(3000, 1)
+    assert len(Bank(entries=entries)._indices) == 2
+    check(entries, entries[::60] + 0.02 * some(50, 2), 3)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_a_scale_whose_squares_leave_float32_is_no_matter(scale: float) -> None:
     factor = np.float32(scale)

@@ -33,7 +33,9 @@ def plain(fitted: Array, tested: Array, regularisation: float = 0.01) -> Array:
 def test_scores_are_each_positions_mahalanobis_distances(train: BatchedMaps, test: Maps) -> None:
     fitted = padim(blocks=[1, 2, 3]).fit(train)
     chosen = np.sort(np.random.default_rng(0).permutation(64 + 128 + 256)[:40])
-    one, two = (embedded(maps, [1, 2, 3])[..., chosen] for maps in (train.maps, test))
+    one, two = (
+        embedded(maps, [1, 2, 3], mode="nearest")[..., chosen] for maps in (train.maps, test)
+    )
     found = fitted.score(test)
     np.testing.assert_allclose(found.grids, plain(one, two), rtol=1e-6)
     np.testing.assert_array_equal(found.images, found.grids.max(axis=(1, 2)))

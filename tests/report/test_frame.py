@@ -4,7 +4,16 @@ from typing import Any
 
 import pytest
 
-from gad_bench.report.frame import Run, Status, flatten, long_frame, one_run_each, same_value
+from gad_bench.report.frame import (
+    Run,
+    Status,
+    factor,
+    flatten,
+    higher_is_better,
+    long_frame,
+    one_run_each,
+    same_value,
+)
 
 
 def kept(*runs: Run) -> tuple[list[Run], int]:
@@ -61,3 +70,26 @@ def test_values_are_compared_as_numbers_where_both_are() -> None:
     assert same_value("none", "none")
     assert not same_value("0.99", "0.999")
     assert not same_value("none", "0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("auroc_synthetic", "image_f1", "pixel_auroc", "pixel_ap", "pixel_f1", "aupro_0.05"),
+        *("seg_f1", "spro", "aupimo", "tpr_at_fpr_1", "attribution_pixel_auroc"),
+        "attribution_inside",
+    ],
+)
+def test_a_share_that_should_be_high_is_one_and_is_printed_in_percent(name: str) -> None:
+    assert (factor(name), higher_is_better(name)) == (100, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        *(("fpr_at_tpr_95", 100), ("pixel_f1_threshold", 1), ("seg_f1_threshold", 1)),
+        *(("image_f1_threshold", 1), ("cost_latency_ms", 1), ("attribution_gap", 1)),
+    ],
+)
+def test_rates_of_false_alarms_thresholds_and_costs_should_not_be_high(name: str, by: int) -> None:
+    assert (factor(name), higher_is_better(name)) == (by, False)

@@ -143,3 +143,19 @@ def test_a_database_in_the_working_folder_is_that_of_the_folder_one_is_in_now(
         record(tracker, folder / "files", category, "0", 0.9)
         found += [run.keys["category"] for run in read_tracked("sqlite:///mlflow.db", "test")]
     assert found == ["bolt", "nut"]
+
+
+def test_the_files_of_recorded_runs_are_read_where_they_are_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "scores.csv").write_text("path,label,score\n")
+    tracker = MLflow(uri=f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="test")
+    record(tracker, tmp_path / "files", "bolt", "0", 0.9)
+    (run,) = read_tracked(tracker.uri, "test", tmp_path / "fetched")
+    assert Path(run.place, "scores.csv").read_text() == "path,label,score\n"
+    (tmp_path / "mlruns").rename(tmp_path / "elsewhere")
+    (run,) = read_tracked(tracker.uri, "test", tmp_path / "fetched")
+    assert run.place.startswith("MLflow run ")
+    assert "the files of 1 of 1 finished runs are not at hand" in caplog.text

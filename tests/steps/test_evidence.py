@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from category_facts import FREE
 from program import Outcome, Program
 from sklearn.metrics import roc_auc_score
 
 from gad_bench import Detector
+from gad_bench.data.augmentation import Rotations
 from gad_bench.features import extraction
 from gad_bench.features.extraction import read_input
 
@@ -127,6 +130,32 @@ def test_a_saved_detector_is_evaluated_with_pixel_metrics(
         assert found[key] == pytest.approx(trained.metrics[key])
     assert found["cache_hit"] is False  # of the test images alone
     assert Path("evaluated/localisation.png").exists()
+
+
+@pytest.mark.parametrize("seen", ["input=rectangle", "input=tiles"])
+def test_rotated_training_images_are_known_where_the_input_is_no_square(
+    program: Program, tmp_path: Path, seen: str
+) -> None:
+    generator = np.random.default_rng(0)
+    for name in ["train/good/0", "train/good/1", "test/good/2", "test/bad/3"]:
+        path = tmp_path / "oblong" / "part" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), generator.integers(0, 256, (64, 128, 3), np.uint8))
+    turns = ["augmentation=rotations", "augmentation.angles=[0,90]"]
+    data = ["dataset=folder", f"dataset.root={tmp_path / 'oblong'}", "category=part", "fold=full"]
+    outcome = program(
+        *(*data, "backbone=filterbank", "backbone.input_size=64", "backbone.octaves=3", seen),
+        *("detector=patch_knn", *turns, "tracking=none", "figures=false", "save=turned"),
+        *("runtime=torch", f"cache_dir={tmp_path / 'cache'}"),
+    )
+    assert outcome.status == 0, outcome.errors
+    detector = Detector.load("turned")
+    size = detector.scorer.backbone.image_size()
+    assert size == (64, 128)
+    image = read_input(str(tmp_path / "oblong/part/train/good/1.png"), size)
+    turned = Rotations(angles=[0, 90]).augment(image, "", 1, FREE)
+    assert detector.predict([image, turned]).scores == pytest.approx([0, 0], abs=1e-9)
+    assert detector.predict(turned[:, ::-1].copy()).scores[0] > 1e-4
 
 
 @pytest.mark.parametrize(

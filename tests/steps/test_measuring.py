@@ -54,7 +54,7 @@ def tested(tmp_path: Path) -> pd.DataFrame:
 def test_every_figure_of_the_field_is_measured(tested: pd.DataFrame) -> None:
     maps, held_out = MaskedMaps(heat(4, 0), tested), MaskedMaps(heat(2, 1), tested.iloc[:2])
     definitions = Definitions(aupro_limits=[0.3, 0.05, 0.5], deviations=0.5)
-    found = measure_maps(maps, held_out, definitions, seed=0)
+    found, _ = measure_maps(maps, held_out, definitions, seed=0)
     images = list(maps)
     plain = pixel_metrics(images, [0.3, 0.05, 0.5])
     assert {"aupro", "aupro_0.05", "aupro_0.5", "pixel_f1"} <= plain.keys()
@@ -75,10 +75,13 @@ def test_every_figure_of_the_field_is_measured(tested: pd.DataFrame) -> None:
 
 def test_what_is_not_known_is_not_measured(tested: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "defects_config.json").unlink()
-    found = measure_maps(MaskedMaps(heat(4, 0), tested), None, Definitions(), seed=0)
+    found, _ = measure_maps(MaskedMaps(heat(4, 0), tested), None, Definitions(), seed=0)
     assert {"aupro", "aupro_0.05", "aupimo"} <= found.keys()
     assert not {"spro", "seg_f1"} & found.keys()
-    assert measure_maps(MaskedMaps(heat(2, 0), tested.iloc[:2]), None, Definitions(), seed=0) == {}
+    assert measure_maps(MaskedMaps(heat(2, 0), tested.iloc[:2]), None, Definitions(), seed=0) == (
+        {},
+        {},
+    )
 
 
 def test_a_defect_that_is_not_told_of_is_refused(tested: pd.DataFrame, tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ def test_a_run_tells_painted_copies_from_good_images(program: Any, ways: list[st
     assert outcome.status == 0, outcome.errors
     found = {name: outcome.metrics[name] for name in NAMES}
     assert all(0.4 < value <= 1 for value in found.values())
+    for name, value in found.items():
+        low, high = (outcome.metrics[f"{name}_ci_{end}"] for end in ("low", "high"))
+        assert low <= value <= high
     recipes = [found["auroc_synthetic_cut_paste"], found["auroc_synthetic_noise"]]
     assert found["auroc_synthetic"] == pytest.approx(np.mean(recipes))
     if "figures=false" not in ways:
