@@ -9,6 +9,7 @@ import pytest
 from program import Outcome, Program, run_here
 
 from gad_bench.evaluation import Scores
+from gad_bench.tracking import mlflow_store
 
 
 @pytest.fixture(autouse=True)
@@ -20,22 +21,21 @@ def no_tracking_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database of no runs: its dozens of migrations take a second."""
-    from gad_bench.tracking.mlflow_store import _make_database
-
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    _make_database(f"sqlite:///{path}")
-    return path
+    """Where the first MLflow database of no runs is kept."""
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
 
 
 @pytest.fixture
-def quick_databases(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """A new store of this process is a copy of one that was made as every store is."""
+def quick_databases(monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
+    """A new store of this process is a copy of the first: its migrations take a second."""
+    make = mlflow_store._make_database
 
-    def copy(uri: str) -> None:
-        shutil.copyfile(request.getfixturevalue("empty_database"), uri.removeprefix("sqlite:///"))
+    def make_once(uri: str) -> None:
+        if not empty_database.exists():
+            make(f"sqlite:///{empty_database}")
+        shutil.copyfile(empty_database, uri.removeprefix("sqlite:///"))
 
-    monkeypatch.setattr("gad_bench.tracking.mlflow_store._make_database", copy)
+    monkeypatch.setattr(mlflow_store, "_make_database", make_once)
 
 
 @pytest.fixture(scope="session")
