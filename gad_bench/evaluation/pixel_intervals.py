@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def resampled_pixel_metrics(
         return {}, {}
     ranks, defective = ranked
     points = measure(ranks, defective, named)
-    counted = _count_out(images, *_bins(defective, ranks))
+    counted = count_out(map(_beside_defects, images), *bins_of(defective, ranks))
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
         return points, {}
     drawn = [
@@ -65,7 +66,7 @@ def resampled_pixel_metrics(
 
 
 @dataclass(frozen=True)
-class _Counted:
+class Counted:
     """Every image's pixels over bins, each bin a range of the defective pixels' values.
 
     Attributes:
@@ -93,22 +94,33 @@ class _Counted:
             weights: how often each image is in each of them [images, resamples].
             limits: of the false positive rate, by the figure's name.
         """
-        ranks = Ranks(
+        ranks, counts = self._ranks(weights), weights.T @ self.counts
+        return {
+            "pixel_auroc": ranks.auroc(counts),
+            "pixel_ap": ranks.average_precision(counts),
+            **self._limited_areas(ranks, weights, limits),
+            "pixel_f1": ranks.f1(counts).max(axis=-1),
+        }
+
+    def limited_areas(self, weights: Matrix, limits: dict[str, float]) -> dict[str, Vector]:
+        """Return the areas under the overlap of some resamples; the arguments are `figures`'."""
+        return self._limited_areas(self._ranks(weights), weights, limits)
+
+    def _ranks(self, weights: Matrix) -> Ranks:
+        return Ranks(
             total=(weights.T @ self.total)[:, None],
             below=weights.T @ self.below,
             not_above=weights.T @ self.not_above,
         )
-        counts = weights.T @ self.counts
+
+    def _limited_areas(
+        self, ranks: Ranks, weights: Matrix, limits: dict[str, float]
+    ) -> dict[str, Vector]:
         steps = weights.T @ self.overlap / (weights.T @ self.defects)[:, None]
-        return {
-            "pixel_auroc": ranks.auroc(counts),
-            "pixel_ap": ranks.average_precision(counts),
-            **{name: ranks.limited_area(steps, limit) for name, limit in limits.items()},
-            "pixel_f1": ranks.f1(counts).max(axis=-1),
-        }
+        return {name: ranks.limited_area(steps, limit) for name, limit in limits.items()}
 
 
-def _bins(defective: Defective, ranks: Ranks) -> tuple[Map, Map]:
+def bins_of(defective: Defective, ranks: Ranks) -> tuple[Map, Map]:
     """Return the least and the greatest defective pixel's value of each bin, rising [bins].
 
     Where the values are few each has a bin of its own, and the figures are exact.
@@ -124,26 +136,43 @@ def _bins(defective: Defective, ranks: Ranks) -> tuple[Map, Map]:
     return defective.values[first], defective.values[last]
 
 
-def _count_out(images: Iterable[tuple[Map, Mask]], least: Map, greatest: Map) -> _Counted:
+class Beside(NamedTuple):
+    """An image's defective pixels beside its others.
+
+    Attributes:
+        others: the other pixels' values.
+        values: the defective pixels'.
+        shares: what each adds to the overlap with its defect.
+        defects: how many there are.
+    """
+
+    others: Map
+    values: Map
+    shares: Vector
+    defects: int
+
+
+def count_out(images: Iterable[Beside], least: Map, greatest: Map) -> Counted:
+    """Count images out over the bins that lie between two of `bins_of`'s values."""
     rows = []
-    for heat, mask in images:
-        others = np.sort(heat[~mask])
-        values, of_defect, defects = overlap_shares(heat, mask) if mask.any() else _no_defect()
-        bins = np.searchsorted(least, values, side="right") - 1
+    for image in images:
+        others, bins = np.sort(image.others), np.searchsorted(least, image.values, "right") - 1
         rows.append(
             (
-                bool(defects),
+                bool(image.defects),
                 len(others),
                 np.searchsorted(others, least, side="left"),
                 np.searchsorted(others, greatest, side="right"),
                 np.bincount(bins, minlength=len(least)),
-                np.bincount(bins, of_defect, minlength=len(least)),
-                defects,
+                np.bincount(bins, image.shares, minlength=len(least)),
+                image.defects,
             )
         )
     anomalous, *numbers = (np.array(column) for column in zip(*rows, strict=True))
-    return _Counted(anomalous, *(column.astype(np.float64) for column in numbers))
+    return Counted(anomalous, *(column.astype(np.float64) for column in numbers))
 
 
-def _no_defect() -> tuple[Map, Vector, int]:
-    return np.empty(0, np.float32), np.empty(0), 0
+def _beside_defects(image: tuple[Map, Mask]) -> Beside:
+    heat, mask = image
+    found = overlap_shares(heat, mask) if mask.any() else (np.empty(0, np.float32), np.empty(0), 0)
+    return Beside(heat[~mask], *found)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation.pixels import Map, Mask, by_name, rank
+from gad_bench.evaluation.intervals import RESAMPLES, resamples
+from gad_bench.evaluation.metrics import Vector
+from gad_bench.evaluation.pixel_intervals import Beside, bins_of, count_out
+from gad_bench.evaluation.pixels import Defective, Map, Mask, Ranks, by_name, rank
 
 
 @dataclass(frozen=True)
@@ -48,16 +51,62 @@ def saturated_overlap(
         UserError: a limit or a saturation is none.
     """
     named = by_name("spro", limits)
+    ranked = _rank_saturated(images)
+    return _areas(*ranked, named) if ranked else {}
+
+
+def resampled_saturated_overlap(
+    images: Iterable[tuple[Map, Sequence[Defect]]],
+    limits: Sequence[float],
+    *,
+    seed: int,
+    count: int = RESAMPLES,
+) -> tuple[dict[str, float], dict[str, Vector]]:
+    """Return `saturated_overlap`, and its areas over resamples of the images [count].
+
+    Args:
+        images: as there; iterated over three times.
+        limits: as there.
+        seed: of the resamples.
+        count: of the resamples.
+
+    Raises:
+        UserError: as there.
+    """
+    named = by_name("spro", limits)
+    ranked = _rank_saturated(images)
+    if ranked is None:
+        return {}, {}
+    ranks, defective = ranked
+    counted = count_out(map(_beside_defects, images), *bins_of(defective, ranks))
+    if counted.anomalous.all():
+        return _areas(ranks, defective, named), {}
+    drawn = [
+        counted.limited_areas(weights, named)
+        for weights in resamples(counted.anomalous, seed=seed, count=count)
+    ]
+    over = {name: np.concatenate([own[name] for own in drawn]) for name in named}
+    return _areas(ranks, defective, named), over
+
+
+def _rank_saturated(
+    images: Iterable[tuple[Map, Sequence[Defect]]],
+) -> tuple[Ranks, Defective] | None:
+    """Return where the defects' values lie, and their pixels, one as often as it has a defect."""
     steps = [_steps(heat, own) for heat, defects in images for own in defects if own.mask.any()]
     if not steps:
-        return {}
-    values, inverse = np.unique(np.concatenate([own for own, _ in steps]), return_inverse=True)
+        return None
+    values, inverse, counts = np.unique(
+        np.concatenate([own for own, _ in steps]), return_inverse=True, return_counts=True
+    )
     shares = np.concatenate([share for _, share in steps])
     overlap = np.bincount(inverse, shares, minlength=len(values)) / len(steps)
-    ranks = rank(_with_union(images), values)
-    if ranks.total == 0:
-        return {}
-    return {name: float(ranks.limited_area(overlap, limit)) for name, limit in named.items()}
+    ranks = rank(((heat, _union(heat, defects)) for heat, defects in images), values)
+    return (ranks, Defective(values, counts, overlap)) if ranks.total else None
+
+
+def _areas(ranks: Ranks, defective: Defective, named: dict[str, float]) -> dict[str, float]:
+    return {n: float(ranks.limited_area(defective.overlap, limit)) for n, limit in named.items()}
 
 
 def _steps(heat: Map, defect: Defect) -> tuple[Map, NDArray[np.float64]]:
@@ -69,9 +118,19 @@ def _steps(heat: Map, defect: Defect) -> tuple[Map, NDArray[np.float64]]:
     return values, np.diff(np.minimum(reached, 1))
 
 
-def _with_union(images: Iterable[tuple[Map, Sequence[Defect]]]) -> Iterator[tuple[Map, Mask]]:
-    for heat, defects in images:
-        union = np.zeros(heat.shape, np.bool_)
-        for own in defects:
-            union |= own.mask
-        yield heat, union
+def _union(heat: Map, defects: Sequence[Defect]) -> Mask:
+    union = np.zeros(heat.shape, np.bool_)
+    for own in defects:
+        union |= own.mask
+    return union
+
+
+def _beside_defects(image: tuple[Map, Sequence[Defect]]) -> Beside:
+    heat, defects = image
+    steps = [_steps(heat, own) for own in defects if own.mask.any()]
+    return Beside(
+        others=heat[~_union(heat, defects)],
+        values=np.concatenate([np.empty(0, np.float32), *(values for values, _ in steps)]),
+        shares=np.concatenate([np.empty(0), *(shares for _, shares in steps)]),
+        defects=len(steps),
+    )

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from gad_bench.base.errors import UserError
+from gad_bench.evaluation.intervals import RESAMPLES, Matrix, resamples
+from gad_bench.evaluation.metrics import Vector
 from gad_bench.evaluation.pixels import Map, Mask
 
 
@@ -44,10 +46,38 @@ def segmentation_f1(images: Iterable[tuple[Map, Mask]], threshold: float) -> flo
     Returns:
         2 true / (reached + defective), by pixels; 0 where there is neither.
     """
-    true = reached = defective = 0
+    return float(_f1(_counts(images, threshold).sum(axis=0)))
+
+
+def resampled_segmentation_f1(
+    images: Iterable[tuple[Map, Mask]], threshold: float, *, seed: int, count: int = RESAMPLES
+) -> tuple[float, Vector]:
+    """Return `segmentation_f1`, and that of each resample of the images [count].
+
+    The threshold stays: other images set it.
+
+    Args:
+        images: as there, of both kinds.
+        threshold: as there.
+        seed: of the resamples.
+        count: of the resamples.
+    """
+    counts = _counts(images, threshold)
+    drawn = resamples(counts[:, 2] > 0, seed=seed, count=count)
+    over = np.concatenate([_f1(weights.T @ counts) for weights in drawn])
+    return float(_f1(counts.sum(axis=0))), over
+
+
+def _counts(images: Iterable[tuple[Map, Mask]], threshold: float) -> Matrix:
+    """Return each image's pixels [images, 3]: defective and reached, reached, defective."""
+    found = []
     for heat, mask in images:
         above = heat >= threshold
-        true += int(np.count_nonzero(above & mask))
-        reached += int(np.count_nonzero(above))
-        defective += int(np.count_nonzero(mask))
-    return 2 * true / (reached + defective) if reached + defective else 0.0
+        found.append([np.count_nonzero(own) for own in (above & mask, above, mask)])
+    return np.array(found, np.float64).reshape(-1, 3)
+
+
+def _f1(counts: Vector | Matrix) -> Vector:
+    true, reached, defective = np.moveaxis(counts, -1, 0)
+    total = reached + defective
+    return np.asarray(2 * true / np.where(total > 0, total, 1))

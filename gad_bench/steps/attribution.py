@@ -16,7 +16,8 @@ from tqdm import tqdm
 from gad_bench.base.errors import UserError, require_choice
 from gad_bench.base.process import resolve_device, thread_count
 from gad_bench.data.split import Rows, Split
-from gad_bench.evaluation.pixels import pixel_metrics
+from gad_bench.evaluation.intervals import RESAMPLES, with_intervals
+from gad_bench.evaluation.pixel_intervals import resampled_pixel_metrics
 from gad_bench.features.interface import Features, Pixels, Size
 from gad_bench.patches.heat_maps import HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
@@ -138,7 +139,11 @@ class PixelExplanation:
         return Attribution(_by_pixel(parts), float(parts.double().sum() - gap), float(gap))
 
     def measure(
-        self, attributions: Sequence[Attribution], image_size: Size, tested: pd.DataFrame
+        self,
+        attributions: Sequence[Attribution],
+        image_size: Size,
+        tested: pd.DataFrame,
+        seed: int,
     ) -> Attributed:
         """Smooth attributions, and hold them against the masks.
 
@@ -146,10 +151,14 @@ class PixelExplanation:
             attributions: the test images'.
             image_size: of the backbone's input.
             tested: their rows of the catalog.
+            seed: of the bootstrap.
         """
         smooth = np.stack([_smoothed(own.pixels, self.sigma) for own in attributions])
         maps = MaskedMaps(HeatMaps(grids=smooth, input_size=image_size, sigma=0), tested)
-        metrics = pixel_metrics(maps) | inside(maps) if set(tested["label"]) == {0, 1} else {}
+        metrics: dict[str, float] = {}
+        if set(tested["label"]) == {0, 1}:
+            metrics = with_intervals(*resampled_pixel_metrics(maps, seed=seed))
+            metrics |= inside(maps, seed)
         differences = sum(abs(own.difference) for own in attributions)
         if differences > 0:
             metrics["gap"] = sum(abs(own.gap) for own in attributions) / differences
@@ -178,12 +187,13 @@ def most_similar(features: Mapping[int, Features], split: Split) -> Rows:
     return split.train[squared.argmin(axis=1)]
 
 
-def inside(maps: MaskedMaps) -> dict[str, float]:
+def inside(maps: MaskedMaps, seed: int) -> dict[str, float]:
     """Return which share of what raises the scores of anomalous images lies inside their masks.
 
     Returns:
-        The mean over the images with a mask as `inside`; as `inside_uniform` what an even map would
-        have, the masks' mean share of the image. Nothing where no image has a mask.
+        The mean over the images with a mask as `inside`, with its interval by bootstrap over them;
+        as `inside_uniform` what an even map would have, the masks' mean share of the image. Nothing
+        where no image has a mask.
     """
     shares = []
     for heat, mask in maps:
@@ -192,7 +202,9 @@ def inside(maps: MaskedMaps) -> dict[str, float]:
             shares.append((raising[mask].sum() / max(raising.sum(), 1e-300), mask.mean()))
     if not shares:
         return {}
-    return dict(zip(("inside", "inside_uniform"), np.mean(shares, axis=0).tolist(), strict=True))
+    points = dict(zip(("inside", "inside_uniform"), np.mean(shares, axis=0).tolist(), strict=True))
+    drawn = np.random.default_rng(seed).integers(len(shares), size=(RESAMPLES, len(shares)))
+    return with_intervals(points, {"inside": np.array(shares)[drawn, 0].mean(axis=1)})
 
 
 def _by_pixel(attributions: Tensor) -> Map:

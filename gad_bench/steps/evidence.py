@@ -228,7 +228,8 @@ class VectorEvidence:
             (reader(row), reader(start)) for row, start in zip(split.test, similar, strict=True)
         ]
         found = explanation.attribute(graph, pairs, self.config.device)
-        return explanation.measure(found, backbone.image_size(), self.catalog.iloc[split.test])
+        tested = self.catalog.iloc[split.test]
+        return explanation.measure(found, backbone.image_size(), tested, self.config.seed)
 
     def draw(self, output: Path, model: FittedModel, rows: Rows, scores: Scores, name: str) -> None:
         """Explain the scores by blocks and components, if that is asked for."""

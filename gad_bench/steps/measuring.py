@@ -10,12 +10,14 @@ import numpy as np
 from gad_bench.data.saturation import knows_saturations, saturated_masks
 from gad_bench.evaluation.definitions import Definitions
 from gad_bench.evaluation.metrics import Vector
-from gad_bench.evaluation.per_image_overlap import per_image_overlap
+from gad_bench.evaluation.per_image_overlap import resampled_overlap
 from gad_bench.evaluation.pixel_intervals import resampled_pixel_metrics
 from gad_bench.evaluation.pixels import Map
-from gad_bench.evaluation.saturated_overlap import Defect, saturated_overlap
-from gad_bench.evaluation.segmentation import good_threshold, segmentation_f1
+from gad_bench.evaluation.saturated_overlap import Defect, resampled_saturated_overlap
+from gad_bench.evaluation.segmentation import good_threshold, resampled_segmentation_f1
 from gad_bench.patches.truth import MaskedMaps
+
+IN_MEMORY = 2**25  # pixels: 160 MiB of heat maps and masks, which are then enlarged and read once
 
 
 def measure_maps(
@@ -39,17 +41,23 @@ def measure_maps(
         the figures, and those of them that were drawn over resamples [resamples].
     """
     limits = definitions.aupro_limits
-    found, drawn = resampled_pixel_metrics(maps, seed=seed, limits=limits)
+    pixels = sum(height * width for height, width in maps.shapes)
+    images = list(maps) if pixels <= IN_MEMORY else maps
+    found, drawn = resampled_pixel_metrics(images, seed=seed, limits=limits)
     if not found:
         return {}, {}
-    overlap = per_image_overlap(maps)
-    if len(overlap):
-        found["aupimo"] = float(overlap.mean())
+    if drawn and (overlap := resampled_overlap(images, seed=seed)):
+        found["aupimo"], drawn["aupimo"] = overlap
     if all(knows_saturations(mask) for mask in maps.tested["mask"] if mask):
-        found |= saturated_overlap(_Saturated(maps), limits)
+        spro, over = resampled_saturated_overlap(_Saturated(maps), limits, seed=seed)
+        found, drawn = found | spro, drawn | over
     if held_out is not None and len(held_out.heat):
         threshold = good_threshold((heat for heat, _ in held_out), definitions.deviations)
-        found |= {"seg_f1": segmentation_f1(maps, threshold), "seg_f1_threshold": threshold}
+        found["seg_f1_threshold"] = threshold
+        if drawn:
+            found["seg_f1"], drawn["seg_f1"] = resampled_segmentation_f1(
+                images, threshold, seed=seed
+            )
     return found, drawn
 
 

@@ -7,7 +7,8 @@ import pytest
 from plain_overlap import HARD, Images
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation.per_image_overlap import per_image_overlap
+from gad_bench.evaluation.intervals import resamples
+from gad_bench.evaluation.per_image_overlap import per_image_overlap, resampled_overlap
 
 RATES = 20_000
 
@@ -65,3 +66,20 @@ def test_without_good_or_without_anomalous_images_there_is_none() -> None:
 def test_rates_that_do_not_rise_are_refused() -> None:
     with pytest.raises(UserError, match="do not rise"):
         per_image_overlap([], 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("bins", [10_000, 300])
+@pytest.mark.parametrize("images", HARD.values(), ids=HARD)
+def test_each_resamples_mean_is_that_of_its_images(
+    images: Images, bins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gad_bench.evaluation.per_image_overlap.BINS", bins)
+    found = resampled_overlap(images, seed=3, lowest=0.01, highest=0.3, count=30)
+    assert found is not None
+    assert found[0] == pytest.approx(per_image_overlap(images, 0.01, 0.3).mean())
+    anomalous = [mask.any() for _, mask in images]
+    drawn = np.concatenate(list(resamples(anomalous, seed=3, count=30)), axis=1).T.astype(int)
+    for ours, weights in zip(found[1], drawn, strict=True):
+        again = [own for own, times in zip(images, weights, strict=True) for _ in range(times)]
+        expected = per_image_overlap(again, 0.01, 0.3).mean()
+        assert ours == pytest.approx(expected, abs=1e-12 if bins > 300 else 0.02)

@@ -7,8 +7,13 @@ import pytest
 from plain_overlap import HARD, Images, plain_area
 
 from gad_bench.base.errors import UserError
+from gad_bench.evaluation.intervals import resamples
 from gad_bench.evaluation.pixels import Map, pixel_metrics
-from gad_bench.evaluation.saturated_overlap import Defect, saturated_overlap
+from gad_bench.evaluation.saturated_overlap import (
+    Defect,
+    resampled_saturated_overlap,
+    saturated_overlap,
+)
 
 
 def one_defect(images: Images, share: float) -> list[tuple[Map, list[Defect]]]:
@@ -79,3 +84,15 @@ def test_a_saturation_of_nothing_is_refused() -> None:
 def test_a_limit_that_is_no_rate_is_refused(limit: float) -> None:
     with pytest.raises(UserError, match=r"must lie in \(0, 1\]"):
         saturated_overlap([], [limit])
+
+
+def test_each_resamples_area_is_that_of_its_images() -> None:
+    images = one_defect(HARD["blobs"], 0.35)
+    found, over = resampled_saturated_overlap(images, [0.3, 0.05], seed=3, count=30)
+    assert found == saturated_overlap(images, [0.3, 0.05])
+    drawn = resamples([len(defects) for _, defects in images], seed=3, count=30)
+    for number, weights in enumerate(np.concatenate(list(drawn), axis=1).T.astype(int)):
+        again = [own for own, times in zip(images, weights, strict=True) for _ in range(times)]
+        expected = saturated_overlap(again, [0.3, 0.05])
+        ours = {name: over[name][number] for name in expected}
+        assert ours == pytest.approx(expected, abs=0.004)

@@ -8,7 +8,12 @@ from plain_overlap import HARD, Images
 from sklearn.metrics import f1_score
 
 from gad_bench.base.errors import UserError
-from gad_bench.evaluation.segmentation import good_threshold, segmentation_f1
+from gad_bench.evaluation.intervals import resamples
+from gad_bench.evaluation.segmentation import (
+    good_threshold,
+    resampled_segmentation_f1,
+    segmentation_f1,
+)
 
 
 @pytest.mark.parametrize("deviations", [0.0, 3.0])
@@ -35,3 +40,13 @@ def test_good_images_without_a_pixel_above_have_no_f1() -> None:
 def test_no_good_map_is_refused() -> None:
     with pytest.raises(UserError, match="hold some images out"):
         good_threshold([], 3.0)
+
+
+def test_each_resamples_f1_is_that_of_its_images() -> None:
+    images = HARD["blobs"]
+    found, over = resampled_segmentation_f1(images, 0.8, seed=3, count=30)
+    assert found == segmentation_f1(images, 0.8)
+    drawn = resamples([mask.any() for _, mask in images], seed=3, count=30)
+    for ours, weights in zip(over, np.concatenate(list(drawn), axis=1).T.astype(int), strict=True):
+        again = [own for own, times in zip(images, weights, strict=True) for _ in range(times)]
+        assert ours == pytest.approx(segmentation_f1(again, 0.8))
