@@ -87,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", nargs="*", default=METHODS)
     parser.add_argument("--data", nargs="*", default=list(DATA))
+    parser.add_argument("--precision", default="float32", help="of our network: or bfloat16")
     parser.add_argument("--side", choices=("ours", "anomalib"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -122,7 +123,7 @@ def measured(arguments: argparse.Namespace, side: str, data: str, method: str) -
     command = [python, __file__, "--side", side, "--assets", str(arguments.assets)]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
-        [*command, "--data", data, "--methods", method],
+        [*command, "--data", data, "--methods", method, "--precision", arguments.precision],
         env=os.environ | threads,
         capture_output=True,
         text=True,
@@ -137,9 +138,12 @@ def measured(arguments: argparse.Namespace, side: str, data: str, method: str) -
 def measure_here(arguments: argparse.Namespace) -> None:
     (data,), (method,) = arguments.data, arguments.methods
     images = read(arguments.assets, data)
-    sides = {"ours": ours, "anomalib": anomalib}[arguments.side]
+    ways: dict[str, Callable[[str, Images, Path], Sides]] = {
+        "ours": partial(ours, arguments.precision),
+        "anomalib": anomalib,
+    }
     weights = arguments.assets / "weights" / "resnet18_layer3.pth"
-    fit, score, see = sides(method, images, weights)
+    fit, score, see = ways[arguments.side](method, images, weights)
     fitted, seconds_fit = timed(fit)
     scores, seconds_score = timed(lambda: score(fitted))
     _, seconds_see = timed(see)
@@ -155,7 +159,7 @@ def measure_here(arguments: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
-def ours(method: str, images: Images, weights: Path) -> Sides:
+def ours(precision: str, method: str, images: Images, weights: Path) -> Sides:
     """Return this package's way: the runtime that it chooses, its detector's defaults."""
     from gad_bench.base.process import one_thread
     from gad_bench.config import build, compose_config
@@ -170,7 +174,9 @@ def ours(method: str, images: Images, weights: Path) -> Sides:
     detector = build(compose_config([f"detector={name}"]).detector)
     side = images.train.shape[1]
     backbone = TimmBackbone(name="resnet18", weights=str(weights), input_size=side, taps=TAPS)
-    encoder = Encoder(backbone=backbone, runtime=AutoRuntime(), device="cpu", batch_size=16)
+    encoder = Encoder(
+        backbone=backbone, runtime=AutoRuntime(precision=precision), device="cpu", batch_size=16
+    )
     work = maps_work(encoder, detector.blocks)
 
     next(extract([lambda: images.train[0]], work))  # builds and compiles, as `anomalib` has by here

@@ -27,7 +27,7 @@ if os.environ.get("GAD_BENCH_TEST_LONG"):  # 60 jobs
         "covariance=ledoit_wolf,oas,diagonal,identity",
     ]
 else:
-    JOBS = ["category=wood,fabric", "fold.index=0,1", "covariance=ledoit_wolf,diagonal"]
+    JOBS = ["category=wood,fabric", "covariance=ledoit_wolf,diagonal"]
 
 DEADLY = '''
 """A combination that kills its process the first time it is used."""

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from program import Outcome, Program
+from program import Outcome, Program, run_here
 
 from gad_bench.evaluation import Scores
+from gad_bench.tracking import mlflow_store
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +17,25 @@ def no_tracking_store_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow writes the address that it is given into the environment, for all that follow."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first MLflow database of no runs is kept."""
+    return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture
+def quick_databases(monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> None:
+    """A new store of this process is a copy of the first: its migrations take a second."""
+    make = mlflow_store._make_database
+
+    def make_once(uri: str) -> None:
+        if not empty_database.exists():
+            make(f"sqlite:///{empty_database}")
+        shutil.copyfile(empty_database, uri.removeprefix("sqlite:///"))
+
+    monkeypatch.setattr(mlflow_store, "_make_database", make_once)
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +59,7 @@ def program(
     shared_cache: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    quick_databases: None,  # noqa: ARG001
 ) -> Program:
     """`python -m gad_bench ARGUMENTS` in an empty folder, in this process."""
     folder = tmp_path / "work"
@@ -52,19 +72,9 @@ def program(
     monkeypatch.delenv("GAD_BENCH_SHOW_TRACEBACK", raising=False)
 
     def run(*arguments: str) -> Outcome:
-        from gad_bench.__main__ import main
-
-        monkeypatch.setattr(sys, "argv", ["gad_bench", *arguments])
-        status: int | str | None = 0
-        on_interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        finally:
-            signal.signal(signal.SIGINT, on_interrupt)
+        status = run_here(*arguments)
         captured = capfd.readouterr()
-        return Outcome(int(status or 0), captured.out, captured.err, folder)
+        return Outcome(status, captured.out, captured.err, folder)
 
     return run
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 
@@ -38,3 +41,18 @@ class Outcome:
 
 
 Program = Callable[..., Outcome]
+
+
+def run_here(*arguments: str) -> int:
+    """`python -m gad_bench ARGUMENTS` in this process; return the exit status."""
+    from gad_bench.__main__ import main
+
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with mock.patch.object(sys, "argv", ["gad_bench", *arguments]):
+            main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        signal.signal(signal.SIGINT, on_interrupt)
+    return 0

@@ -18,7 +18,7 @@ from recorded import recorded_runs, store_in
 from gad_bench.deploy.format import read_folder
 
 LONG = bool(os.environ.get("GAD_BENCH_TEST_LONG"))
-KILLS, INTERRUPTS, FULL_DISKS = (20, 20, 13) if LONG else (4, 2, 3)
+KILLS, INTERRUPTS, FULL_DISKS = (20, 20, 13) if LONG else (3, 2, 2)
 RUN = SWEEP[1:]
 OPEN = """
 import resource, sys

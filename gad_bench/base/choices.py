@@ -61,7 +61,7 @@ def choices(folders: Sequence[Path], group: str) -> dict[str, Path]:
         path.relative_to(folder / group).with_suffix("").as_posix(): path
         for folder in folders
         for path in sorted((folder / group).rglob("*.yaml"))
-        if not path.name.startswith("_")
+        if not path.name.startswith("_") and path.is_file()
     }
 
 

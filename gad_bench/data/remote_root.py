@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gad_bench.base.errors import UserError
-from gad_bench.base.files import whole_file
+from gad_bench.base.files import open_regular, whole_file
 from gad_bench.base.remote import AT_ONCE, RemoteFolder, RemoteObject
 
 log = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ def _read_versions(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the version of each copy; a line that was cut short counts for nothing."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as lines:
+    with open_regular(path) as lines:
         for line in lines:
             with contextlib.suppress(ValueError):
                 name, version = json.loads(line)

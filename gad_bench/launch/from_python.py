@@ -23,6 +23,7 @@ import pandas as pd
 
 from gad_bench.base.command import DONE, IMPOSSIBLE
 from gad_bench.base.errors import UserError
+from gad_bench.base.files import open_regular
 from gad_bench.base.references import has_reference
 from gad_bench.base.run_folder import METRICS, SCORES, read_metrics
 from gad_bench.config import override
@@ -56,7 +57,8 @@ class RunResults:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """A row a test image: path, label, defect, a score per block, the combined score."""
-        return pd.read_csv(self.folder / SCORES)
+        with open_regular(self.folder / SCORES) as file:
+            return pd.read_csv(file)
 
     @property
     def figures(self) -> Mapping[str, Path]:

@@ -60,15 +60,13 @@ class NearestPatches(PatchScorer):
         """
         if self.reweighting == 1:
             return np.ones(len(grids))
-        from scipy.special import logsumexp
-
         flat = patches.reshape(len(patches), -1, patches.shape[-1])
         highest = grids.reshape(len(grids), -1).argmax(axis=1)
         farthest = _mapped(self.step, flat[np.arange(len(flat)), highest])
         distances, rows = self.bank.nearest(farthest, 1)
         _, around = self.bank.nearest(self.bank.entries[rows[:, 0]], self.reweighting)
         farther = self.bank.distances(farthest, around) - distances
-        return -np.expm1(-logsumexp(farther, axis=1))
+        return -np.expm1(-np.logaddexp.reduce(farther, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)

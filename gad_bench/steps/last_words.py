@@ -127,7 +127,7 @@ def _measured(metrics: Mapping[str, Any], by: str) -> str:
 
 def _announce_missed(file: Path) -> None:
     """Name the first of the anomalous images that are not flagged."""
-    missed = list(pd.read_csv(file)["path"]) if file.exists() else []
+    missed = list(pd.read_csv(file)["path"]) if file.is_file() else []
     if missed:
         named = ", ".join("/".join(Path(path).parts[-2:]) for path in missed[:NAMED])
         more = f" and {len(missed) - NAMED} more" if len(missed) > NAMED else ""

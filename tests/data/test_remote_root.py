@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,6 +120,16 @@ def test_what_was_cut_short_goes_on(
     assert len(copied) <= done + sum(LAYOUT.values()) - done + 1
     assert len(names(root)) == sum(LAYOUT.values())
     assert all((root / name).stat().st_size > 100 for name in names(root))
+
+
+def test_a_pipe_in_the_place_of_the_copies_versions_is_not_waited_for(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    mirror = Mirror.of(RemoteFolder.at(bucket.url), tmp_path)
+    mirror.versions.parent.mkdir(parents=True)
+    os.mkfifo(mirror.versions)
+    with pytest.raises(UserError, match="it is no regular file"):
+        fetch(bucket, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../outside.png", "bottle/../../outside.png", "bottle//x.png"])

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from program import Program
-from saved import DEMO, Saved
+from saved import DEMO, SMALL, Saved
 
 from gad_bench import Detector
 from gad_bench.base.errors import UserError
@@ -40,7 +40,7 @@ def test_a_loaded_detector_scores_as_its_run_did(saved: Saved) -> None:
 
 @pytest.mark.parametrize("overrides", SETTINGS, ids=" ".join)
 def test_whatever_the_settings(program: Program, overrides: list[str]) -> None:
-    run = [*DEMO, "tracking=none", "figures=false", "fold=full", "save=it"]
+    run = [*DEMO, *SMALL, "tracking=none", "figures=false", "fold=full", "save=it"]
     scores = program(*run, *overrides).scores
     found = Detector.load("it").predict(list(scores["path"]))
     np.testing.assert_allclose(found.scores, scores["score"], rtol=1e-9)
@@ -64,8 +64,9 @@ def test_a_threshold_of_ones_own(saved: Saved) -> None:
 def test_a_path_its_content_and_its_pixels_are_the_same_image(saved: Saved) -> None:
     path = saved.paths[0]
     pixels = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
-    scores = Detector.load(saved.folder).predict([path, Path(path).read_bytes(), pixels]).scores
-    assert scores[0] == scores[1] == scores[2]
+    detector = Detector.load(saved.folder)
+    several = path, Path(path).read_bytes(), pixels
+    assert len({detector.predict(one).scores[0] for one in several}) == 1
 
 
 def test_one_image_and_none(saved: Saved) -> None:

@@ -14,6 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from gad_bench import Detector
 
+RUN = [
+    *(*DEMO, "backbone.input_size=64", "backbone.octaves=3"),
+    *("fold=full", "figures=false", "tracking=none", "save=it"),
+]
 WAYS = [
     ["localisation=mahalanobis", "localisation.grid=16", "localisation.blocks=[1,2]"],
     ["localisation=padim", "localisation.grid=8", "localisation.dimensions=10"],
@@ -22,8 +26,7 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way[0])
 def test_a_loaded_detector_maps_as_its_run_did(program: Program, way: list[str]) -> None:
-    run = [*DEMO, "fold=full", "figures=false", "tracking=none", "save=it"]
-    outcome = program(*run, *way)
+    outcome = program(*RUN, *way)
     scores = outcome.scores
     detector = Detector.load("it")
     assert repr(detector).startswith("<Detector of wood, filterbank: for 5 % false alarms")
@@ -39,8 +42,7 @@ def test_a_loaded_detector_maps_as_its_run_did(program: Program, way: list[str])
 
 
 def test_maps_are_left_out_where_nobody_asks_and_of_what_cannot_be_read(program: Program) -> None:
-    run = [*DEMO, "fold=full", "figures=false", "tracking=none", "save=it"]
-    first = program(*run, *WAYS[0]).scores["path"].iloc[0]
+    first = program(*RUN, *WAYS[0]).scores["path"].iloc[0]
     detector = Detector.load("it")
     assert detector.predict([first], heat_maps=False).heat_maps is None
     Path("bad.png").write_bytes(b"no image")
@@ -54,8 +56,7 @@ def test_maps_are_left_out_where_nobody_asks_and_of_what_cannot_be_read(program:
 def test_the_command_writes_a_picture_per_image(program: Program) -> None:
     from gad_bench.predict import main
 
-    run = [*DEMO, "fold=full", "figures=false", "tracking=none", "save=it"]
-    scores = program(*run, *WAYS[0]).scores
+    scores = program(*RUN, *WAYS[0]).scores
     Path("new").mkdir()
     for name, path in zip("ab", scores["path"], strict=False):
         shutil.copyfile(path, f"new/{name}.png")

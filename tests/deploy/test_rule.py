@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from program import Program
-from saved import DEMO
+from saved import DEMO, SMALL
 
 from gad_bench import Detector
 from gad_bench.deploy.rule import DecisionRule, decision_rule
@@ -105,7 +105,7 @@ def test_a_threshold_of_the_users_own_is_told_beside_the_rule() -> None:
 def test_so_it_is_in_every_table_of_a_saved_detector(
     program: Program, overrides: list[str]
 ) -> None:
-    run = [*DEMO, "tracking=none", "figures=false", "save=it", "blocks.indices=[1,2]"]
+    run = [*DEMO, *SMALL, "tracking=none", "figures=false", "save=it", "blocks.indices=[1,2]"]
     outcome = program(*run, *overrides)
     assert outcome.status == 0, outcome.errors
     detector = Detector.load("it")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from program import Program
 
-from gad_bench.base.choices import keys_of
+from gad_bench.base.choices import choices, keys_of
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import config_folder
 from gad_bench.launch.help import help_text
@@ -42,6 +43,12 @@ def test_choices_of_the_users_own_folder_are_shown(tmp_path: Path) -> None:
     text = help_text(["--config-dir", str(tmp_path)])
     assert "ours" in text
     assert "the line 4 camera" in text
+
+
+def test_a_pipe_among_the_users_own_choices_is_none(tmp_path: Path) -> None:
+    (tmp_path / "covariance").mkdir()
+    os.mkfifo(tmp_path / "covariance" / "own.yaml")
+    assert "own" not in choices([config_folder(), tmp_path], "covariance")
 
 
 def test_a_choices_own_keys_are_shown_with_their_comments() -> None:

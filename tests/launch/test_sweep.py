@@ -125,22 +125,21 @@ def test_each_job_of_a_sweep_may_save_its_detector(program: Program) -> None:
     assert {path.name for path in (outcome.folder / "it").iterdir()} == {"0", "1"}
 
 
-RESUMED = [*DEMO, "resume=true", "covariance=identity,diagonal,ledoit_wolf"]
+RESUMED = [*DEMO, "resume=true", "covariance=identity,diagonal"]
 
 
 def test_a_resumed_sweep_runs_only_what_had_not_finished(program: Program) -> None:
     first = program(*RESUMED)
-    assert "3 finished" in first.output
+    assert "2 finished" in first.output
     client = MlflowClient(store_in(first.folder))
     (lost,) = [run for run in recorded(first) if run.data.tags.get("covariance") == "diagonal"]
     client.update_run(lost.info.run_id, status="RUNNING")
     second = program(*RESUMED)
     assert second.status == 0, second.errors
-    assert "2 restored" in second.output
+    assert "1 restored" in second.output
     assert "1 finished" in second.output
     covariances = [run.data.tags.get("covariance") for run in recorded(second)]
-    assert covariances.count("diagonal") == 2
-    assert covariances.count("identity") == covariances.count("ledoit_wolf") == 1
+    assert (covariances.count("diagonal"), covariances.count("identity")) == (2, 1)
 
 
 def test_a_restored_job_has_its_files_and_nests_under_the_new_sweep(program: Program) -> None:
@@ -152,7 +151,7 @@ def test_a_restored_job_has_its_files_and_nests_under_the_new_sweep(program: Pro
         run.name: (newest / run.name / "scores.csv").read_bytes() for run in first.runs
     } == scores
     parent, *_ = [run for run in recorded(second) if run.data.tags.get("role") == "sweep"]
-    assert parent.data.metrics["jobs_restored"] == 3
+    assert parent.data.metrics["jobs_restored"] == 2
     children = [run for run in recorded(second) if "covariance" in run.data.tags]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
 
