@@ -5,7 +5,9 @@ from __future__ import annotations
 import _thread
 import signal
 import sys
-from threading import Timer
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from threading import Timer, current_thread, main_thread
 from typing import Any
 
 AGAIN = 0.05  # seconds
@@ -48,6 +50,36 @@ def end_if_interrupted() -> None:
     """
     if _interrupted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def held_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back, so that a process is started whole, and never meets one by itself.
+
+    A new process takes over what this thread blocks. That alone does not keep Python from raising
+    the interrupt here, once the signal has come to any other thread.
+    """
+    with _late_interrupt() if current_thread() is main_thread() else nullcontext():
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            yield
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _late_interrupt() -> Iterator[None]:
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _interrupt(number: int, frame: object) -> None:

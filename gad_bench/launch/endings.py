@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from gad_bench.base.interrupt import was_interrupted
+from gad_bench.base.interrupt import held_interrupts, was_interrupted
 from gad_bench.base.process import thread_count
 from gad_bench.steps.ending import Draw, End, Record, end_here
 
@@ -99,7 +99,7 @@ class Endings:
         if self.pool is None:
             self.pool = _start(self.processes)
         try:
-            with _held_interrupts():
+            with held_interrupts():
                 return self.pool.submit(draw)
         except BrokenExecutor:
             self.processes = 0
@@ -112,19 +112,6 @@ def _start(processes: int) -> Executor:
     from multiprocessing import get_context
 
     return ProcessPoolExecutor(processes, get_context("spawn"), initializer=_follow_parent)
-
-
-@contextmanager
-def _held_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back, so that a process that is started meanwhile never meets one."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _follow_parent() -> None:

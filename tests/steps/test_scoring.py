@@ -213,7 +213,9 @@ def test_only_an_unshrunk_covariance_tells_of_its_samples() -> None:
 def test_a_block_without_a_fit_is_named() -> None:
     blocks = features() | {5: np.ones((GOOD + ANOMALOUS, 4), dtype=np.float32)}
     (split,) = split_catalog(catalog(), Full(), 0.0, seed=0)
-    with pytest.raises(UserError, match="block 5: 100 samples that do not vary enough"):
+    with pytest.raises(
+        UserError, match="block 5: no covariance matrix of 4 features comes of 100 samples"
+    ):
         fit_and_score(blocks, trained(split, blocks=blocks), split, *choose())
 
 
