@@ -42,7 +42,7 @@ def per_image_overlap(
     defective = _defective(images)
     values, rates = _rates(images, defective)
     held = _held(rates, lowest, highest)
-    return np.array([held[np.searchsorted(values, own)].mean() for own in defective if len(rates)])
+    return _means(held, values, defective) if len(rates) else np.empty(0)
 
 
 def resampled_overlap(
@@ -77,7 +77,7 @@ def resampled_overlap(
     if not len(rates):
         return None
     held = _held(rates, lowest, highest)
-    point = float(np.mean([held[np.searchsorted(values, own)].mean() for own in defective]))
+    point = float(_means(held, values, defective).mean())
     first = _first_of_bins(rates, lowest)
     middle = values[(first + np.append(first[1:], len(values)) - 1) // 2]
     shares = np.array([_in_bins(own, values[first]) for own in defective])
@@ -118,6 +118,11 @@ def _rates(images: Iterable[tuple[Map, Mask]], defective: Sequence[Map]) -> tupl
 def _held(rates: Vector, lowest: float, highest: float) -> Vector:
     """Return over which share of the rates' logarithm a pixel counts, by the rate at its value."""
     return np.asarray(np.log(highest / np.clip(rates, lowest, highest)) / np.log(highest / lowest))
+
+
+def _means(held: Vector, values: Map, defective: Sequence[Map]) -> Vector:
+    """Return the mean over each anomalous image's defective pixels [anomalous images]."""
+    return np.array([held[np.searchsorted(values, own)].mean() for own in defective])
 
 
 def _first_of_bins(rates: Vector, lowest: float) -> NDArray[np.intp]:

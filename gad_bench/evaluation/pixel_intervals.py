@@ -58,11 +58,14 @@ def resampled_pixel_metrics(
     counted = count_out(map(_beside_defects, images), *bins_of(defective, ranks))
     if not 0 < counted.anomalous.sum() < len(counted.anomalous):
         return points, {}
-    drawn = [
-        counted.figures(weights, named)
-        for weights in resamples(counted.anomalous, seed=seed, count=count)
-    ]
-    return points, {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
+    drawn = resamples(counted.anomalous, seed=seed, count=count)
+    return points, joined(counted.figures(weights, named) for weights in drawn)
+
+
+def joined(parts: Iterable[dict[str, Vector]]) -> dict[str, Vector]:
+    """Return figures over all resamples from those over some at a time."""
+    drawn = [*parts]
+    return {name: np.concatenate([part[name] for part in drawn]) for name in drawn[0]}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gad_bench.base.errors import UserError
 from gad_bench.evaluation.intervals import RESAMPLES, resamples
 from gad_bench.evaluation.metrics import Vector
-from gad_bench.evaluation.pixel_intervals import Beside, bins_of, count_out
+from gad_bench.evaluation.pixel_intervals import Beside, bins_of, count_out, joined
 from gad_bench.evaluation.pixels import Defective, Map, Mask, Ranks, by_name, rank
 
 
@@ -81,11 +81,8 @@ def resampled_saturated_overlap(
     counted = count_out(map(_beside_defects, images), *bins_of(defective, ranks))
     if counted.anomalous.all():
         return _areas(ranks, defective, named), {}
-    drawn = [
-        counted.limited_areas(weights, named)
-        for weights in resamples(counted.anomalous, seed=seed, count=count)
-    ]
-    over = {name: np.concatenate([own[name] for own in drawn]) for name in named}
+    drawn = resamples(counted.anomalous, seed=seed, count=count)
+    over = joined(counted.limited_areas(weights, named) for weights in drawn)
     return _areas(ranks, defective, named), over
 
 

@@ -127,14 +127,15 @@ def _areas(scores: Scores, seed: int, area: str) -> dict[str, dict[str, float]]:
 
 def _rates(labels: NDArray[np.integer], values: NDArray[np.float64], seed: int) -> dict[str, float]:
     """Return the highest F1, its threshold and what a rate costs in the other, with intervals."""
-    found, allowed = ([percent / 100 for percent in own] for own in (DETECTED, FALSE_ALARMS))
+    found = {f"fpr_at_tpr_{percent}": percent / 100 for percent in DETECTED}
+    allowed = {f"tpr_at_fpr_{percent}": percent / 100 for percent in FALSE_ALARMS}
     f1, threshold = best_f1(labels, values)
     points = {
-        **{f"fpr_at_tpr_{100 * s:.0f}": false_positive_rate(labels, values, s) for s in found},
-        **{f"tpr_at_fpr_{100 * s:.0f}": true_positive_rate(labels, values, s) for s in allowed},
+        **{name: false_positive_rate(labels, values, share) for name, share in found.items()},
+        **{name: true_positive_rate(labels, values, share) for name, share in allowed.items()},
         "image_f1": f1,
     }
-    drawn = resampled_rates(labels, values, found, allowed, seed=seed)
+    drawn = resampled_rates(labels, values, [*found.values()], [*allowed.values()], seed=seed)
     over = np.concatenate([drawn["fpr"], drawn["tpr"], drawn["f1"]])
     return with_intervals(points, dict(zip(points, over, strict=True))) | {
         "image_f1_threshold": threshold
@@ -228,14 +229,20 @@ def evaluate_folds(
     metrics = [evaluate(scores, seed=seed, definitions=definitions) for scores in folds]
     if len(metrics) == 1 or not all(metrics):
         return metrics[0]
-    shared = [key for key in metrics[0] if all(key in fold for fold in metrics)]
-    means = {key: float(np.mean([fold[key] for fold in metrics])) for key in shared}
     of_folds = {
         name.replace("auroc", f"auroc_fold_{number}"): fold[name]
         for number, fold in enumerate(metrics)
         for name in ("auroc", *interval_names("auroc"))
     }
-    return means | of_folds
+    return means_of_folds(metrics) | of_folds
+
+
+def means_of_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the means of the metrics that all folds have; those of an only one as they are."""
+    if len(folds) == 1:
+        return dict(folds[0])
+    shared = [key for key in folds[0] if all(key in fold for fold in folds)]
+    return {key: float(np.mean([fold[key] for fold in folds])) for key in shared}
 
 
 def average_folds(folds: Sequence[Scores], tested: Sequence[Rows]) -> tuple[Scores, Rows]:

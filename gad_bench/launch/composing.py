@@ -71,10 +71,11 @@ class ComposingOnce:
         config = _unpacked(self.of_choices[tuple(choices)])
         for own in values:
             OmegaConf.update(config, own.key_or_group, own.value(), merge=True)
+        of_task = [own for own in overrides if not own.is_hydra_override()]
+        config.hydra.overrides.task = [own.input_line for own in of_task]
         named = config.hydra.job.config.override_dirname
-        config.hydra.overrides.task = [own.input_line for own in overrides if _is_of_task(own)]
         config.hydra.job.override_dirname = get_overrides_dirname(
-            [own for own in overrides if _is_of_task(own)],
+            of_task,
             kv_sep=named.kv_sep,
             item_sep=named.item_sep,
             exclude_keys=named.exclude_keys,
@@ -85,16 +86,13 @@ class ComposingOnce:
 
 def _gives_value(own: Override, master: DictConfig) -> bool:
     """Tell whether an override is of a plain value that the config has, and no group's choice."""
-    if not _is_of_task(own) or own.package or own.is_add() or own.is_force_add() or own.is_delete():
+    changes_keys = own.is_add() or own.is_force_add() or own.is_delete()
+    if changes_keys or own.is_hydra_override() or own.package:
         return False
     if own.key_or_group in master.hydra.runtime.choices:
         return False
     held = OmegaConf.select(master, own.key_or_group, default=ABSENT)
     return held is not ABSENT and not isinstance(held, DictConfig)
-
-
-def _is_of_task(own: Override) -> bool:
-    return not own.is_hydra_override()
 
 
 def _packed(config: DictConfig) -> bytes:

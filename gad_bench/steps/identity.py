@@ -151,6 +151,8 @@ def changed_values(config: DictConfig, choices: Mapping[str, str]) -> dict[str, 
 
 def _resolved(config: DictConfig, values: dict[str, Any]) -> Any:  # noqa: ANN401 - nested
     """Return a group's values, with what they refer to elsewhere in the config."""
+    if "${" not in str(values):
+        return values
     return OmegaConf.to_container(OmegaConf.create(values, parent=config), resolve=True)
 
 

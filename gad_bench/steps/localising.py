@@ -20,6 +20,7 @@ from gad_bench.evaluation.definitions import SOUND, Definitions
 from gad_bench.evaluation.intervals import resampled_auroc, with_intervals
 from gad_bench.evaluation.kept_resamples import KeptResamples
 from gad_bench.evaluation.metrics import Vector, auroc
+from gad_bench.evaluation.scores import means_of_folds
 from gad_bench.features.local import Image, LocalSource
 from gad_bench.patches.heat_maps import FittedLocalisation, HeatMaps, Map
 from gad_bench.patches.truth import MaskedMaps
@@ -110,7 +111,7 @@ def measure_folds(
         _measure(maps, highest, own, seed, definitions)
         for maps, highest, own in zip_longest(folds, maxima, good)
     ]
-    metrics = _means([with_intervals(*own) for own in found])
+    metrics: dict[str, Any] = {**means_of_folds([with_intervals(*own) for own in found])}
     seconds = time.perf_counter() - started
     maps = folds[0] if len(folds) == 1 else _averaged(catalog, splits, heat)
     return Localised(
@@ -120,14 +121,6 @@ def measure_folds(
         metrics=metrics | {"seconds_localise": seconds},
         resamples=_kept(folds, [drawn for _, drawn in found], metrics, seed),
     )
-
-
-def _means(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the means of the metrics that all folds have; those of an only one as they are."""
-    if len(folds) == 1:
-        return dict(folds[0])
-    shared = [key for key in folds[0] if all(key in fold for fold in folds)]
-    return {key: float(np.mean([fold[key] for fold in folds])) for key in shared}
 
 
 def _kept(
