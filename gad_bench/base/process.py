@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FEW = 20  # modules: not worth it that what is garbage by then is kept for good
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 TURN, FOLDER = "GAD_BENCH_GPU", "GAD_BENCH_FOLDER"  # what a launcher tells its jobs
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of glibc's malloc.h
+OWN_MAPPING, KEPT_FREE = 2**22, 2**26  # bytes
 CUDA_LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -190,6 +192,20 @@ def _libraries(modules: int) -> ThreadpoolController:  # noqa: ARG001 - the cach
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
+
+
+def keep_freed_memory() -> None:
+    """Let arrays have the memory of those before them, where the C library is glibc.
+
+    It would give back an array of 128 KiB as soon as that is done with, and the kernel fill the
+    next one's pages with zeros: more work than the arithmetic of a bootstrap.
+    """
+    try:
+        change = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    change(MMAP_THRESHOLD, OWN_MAPPING)
+    change(TRIM_THRESHOLD, KEPT_FREE)
 
 
 def resolve_device(device: str) -> str:

@@ -36,7 +36,13 @@ from gad_bench.base.errors import TrackingError, UserError
 from gad_bench.base.files import write_text
 from gad_bench.base.interrupt import end_if_interrupted
 from gad_bench.base.mistakes import explained
-from gad_bench.base.process import SINCE_START, Stopwatch, config_folder, quick_imports
+from gad_bench.base.process import (
+    SINCE_START,
+    Stopwatch,
+    config_folder,
+    keep_freed_memory,
+    quick_imports,
+)
 from gad_bench.base.run_folder import FAILURE, SUMMARY, forget_state, read_failure
 from gad_bench.launch.sweep import Sweep, current_sweep, forget_sweep, sweep_name
 from gad_bench.steps.ending import end_here
@@ -66,6 +72,7 @@ def job(config: DictConfig) -> float:
     """Run one job, and return what an optimiser maximises."""
     settings = HydraConfig.get()
     end_if_interrupted()
+    keep_freed_memory()
     watch, sweep = SINCE_START if settings.mode == RunMode.RUN else Stopwatch(), current_sweep()
     (sweep.watch if sweep else watch).lap("config")
     with quick_imports():

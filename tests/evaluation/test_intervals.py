@@ -9,6 +9,7 @@ from sklearn.metrics import average_precision_score
 from gad_bench.evaluation import intervals
 from gad_bench.evaluation.detection_rates import best_f1, false_positive_rate, true_positive_rate
 from gad_bench.evaluation.intervals import (
+    LONG_ROW,
     interval,
     interval_names,
     resampled_areas,
@@ -101,8 +102,26 @@ def test_the_interval_does_not_depend_on_how_many_resamples_are_drawn_at_once(
 ) -> None:
     case = drawn(np.random.default_rng(0), 1.0)
     expected = bootstrap_auroc(*case, seed=3)
+    monkeypatch.setattr(intervals, "KEPT_FOR_THE_NEXT", 0)
     monkeypatch.setattr(intervals, "DRAWN_AT_ONCE", at_once)
     assert bootstrap_auroc(*case, seed=3) == expected
+
+
+def test_resamples_that_are_kept_are_those_that_are_drawn_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = [0, 1, 0, 1, 1]
+    kept = [*resamples(labels, seed=1, count=300)]
+    monkeypatch.setattr(intervals, "KEPT_FOR_THE_NEXT", 0)
+    for before, now in zip(kept, resamples(labels, seed=1, count=300), strict=True):
+        np.testing.assert_array_equal(before, now)
+
+
+@pytest.mark.parametrize("columns", [1, LONG_ROW])
+def test_sums_are_of_the_first_rows_whatever_their_length(columns: int) -> None:
+    weights = np.random.default_rng(0).integers(0, 9, (7, columns)).astype(float)
+    expected = [weights[:rows].sum(axis=0) for rows in range(8)]
+    np.testing.assert_array_equal(intervals._sums(weights), expected)
 
 
 def test_scores_that_separate_perfectly_or_not_at_all_have_an_interval_of_no_width() -> None:
