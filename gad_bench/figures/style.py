@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from gad_bench.base.files import whole_file
 from gad_bench.figures.names import pillow_font, readable
+from gad_bench.figures.text import Renderer
 from gad_bench.figures.ticks import draw_ticks
 
 GOOD, ANOMALOUS, INK = "#0072b2", "#d55e00", "#444444"  # told apart by the colour-blind, too
@@ -79,10 +80,7 @@ def save_figure(figure: Figure, path: Path, caption: str = "") -> None:
         path: the file.
         caption: above the figure, says of which run it is.
     """
-    picture = draw(figure)
-    if note := str(figure.get_label()):
-        picture = np.vstack([picture, *_lines(note, REMARKS, picture.shape[1])])
-    save_picture(picture, path, caption)
+    save_picture(draw(figure), path, caption, str(figure.get_label()))
 
 
 def draw(figure: Figure) -> NDArray[np.uint8]:
@@ -91,21 +89,23 @@ def draw(figure: Figure) -> NDArray[np.uint8]:
         for axes in figure.axes:
             if axes.axison:
                 draw_ticks(axes)
-    canvas: Any = FigureCanvasAgg(figure)
+    renderer = Renderer(*figure.bbox.size, figure.dpi)  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # told of by `names`, once
-        canvas.draw()
-    pixels = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2RGB)
+        figure.draw(renderer)
+    pixels = cv2.cvtColor(renderer.pixels(), cv2.COLOR_RGBA2RGB)
     return np.asarray(pixels, np.uint8)
 
 
-def save_picture(picture: NDArray[np.uint8], path: Path, caption: str = "") -> None:
+def save_picture(picture: NDArray[np.uint8], path: Path, caption: str = "", note: str = "") -> None:
     """Write RGB pixels [height, width, 3] as PNG, by OpenCV: Pillow takes three times as long.
 
-    A caption, that says of which run the picture is, stands above it, on as many lines as it takes.
+    A caption, that says of which run the picture is, stands above it, a note below, each on as many
+    lines as it takes.
     """
-    if caption:
-        picture = np.vstack([*_lines(readable(caption), PARTS, picture.shape[1]), picture])
+    above = _lines(readable(caption), PARTS, picture.shape[1])
+    below = _lines(note, REMARKS, picture.shape[1])
+    picture = np.vstack([*above, picture, *below])
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as file:
         file.write_bytes(encoded.tobytes())
@@ -119,7 +119,7 @@ def _lines(text: str, between: str, width: int) -> list[NDArray[np.uint8]]:
 def _wrapped(text: str, between: str, room: int) -> list[str]:
     """Return a text on lines of some pixels, broken between its parts."""
     lines: list[str] = []
-    for part in text.split(between):
+    for part in text.split(between) if text else ():
         joined = between.join([*lines[-1:], part])
         if lines and pillow_font(SMALL, joined).getlength(joined) <= room:
             lines[-1] = joined

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.markers import TICKDOWN, TICKLEFT, MarkerStyle
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 LENGTH, WIDTH, PAD = 3.5, 0.8, 7.0  # points, as matplotlib has them
@@ -25,7 +26,7 @@ def draw_ticks(axes: Axes) -> None:
         if not len(axis.get_minorticklocs()) and not formatter.get_offset():
             seen = _in_sight(axis, places)
             _draw(axes, axis, places[seen], names[seen])
-            axis.set_tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
+            axis.set_major_locator(NullLocator())
 
 
 def _in_sight(axis: Axis, places: NDArray[np.float64]) -> NDArray[np.bool_]:
