@@ -7,10 +7,12 @@ from itertools import combinations
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from gad_bench.figures.style import draw
+
 
 def assert_readable(figure: Figure) -> None:
     """All text lies within the figure and none upon another."""
-    figure.canvas.draw()
+    draw(figure)
     boxes = {text: text.get_window_extent() for text in visible_texts(figure)}
     for text, box in boxes.items():
         assert box.x0 >= 0, text

@@ -49,7 +49,10 @@ class Fingerprint:
         """
         for number in numbers:
             path = self.paths[number]
-            if _stamp(path) != self.stamps[number] and file_digest(path) != self.digests[number]:
+            if (
+                file_stamp(path) != self.stamps[number]
+                and file_digest(path) != self.digests[number]
+            ):
                 raise UserError(f"{path} changed while it was being read: run again")
 
 
@@ -64,7 +67,7 @@ def fingerprint(paths: Sequence[str], cache_dir: Path) -> Fingerprint:
     """
     index = _index_path(paths, cache_dir)
     known = _read_index(index)
-    stamps = [_stamp(path) for path in paths]
+    stamps = [file_stamp(path) for path in paths]
     stale = [i for i, path in enumerate(paths) if path not in known or known[path][0] != stamps[i]]
     if stale:
         fresh = _digests([paths[i] for i in stale])
@@ -85,7 +88,12 @@ def _digests(paths: Sequence[str]) -> list[str]:
         return threads.map(file_digest, paths)
 
 
-def _stamp(path: str) -> Stamp:
+def file_stamp(path: str) -> Stamp:
+    """Return what tells without reading a file whether it has changed.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         found = Path(path).stat()
     except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from gad_bench.evaluation.conformal import Calibration, CrossCalibration
@@ -109,14 +110,14 @@ def draw_panels(panels: Sequence[Panel], wanted: float) -> Figure:
         panels: at least one.
         wanted: the rate that was asked for.
     """
-    size = (4.6 * len(panels) + 0.4, 5.2)
-    figure, grid = new_figure(len(panels), size, bottom=0.8)
+    figure, grid = new_figure(len(panels), size=(4.6 * len(panels) + 0.4, 4.95))
     for axes, panel in zip(grid, panels, strict=True):
         _draw(axes, panel)
         axes.axvline(wanted, color=INK, linewidth=0.7, linestyle="--")
     images = panels[0].curves[0].images
-    note = f"{images} good test images; band: 95 % interval; diagonal: as promised; dashed: wanted"
-    figure.supxlabel(note, fontsize=8, color=INK)
+    figure.set_label(
+        f"{images} good test images; band: 95 % interval; diagonal: as promised; dashed: wanted"
+    )
     return figure
 
 
@@ -187,8 +188,8 @@ def _set_square_root(axes: Axes) -> None:
     scale = (lambda rate: np.sqrt(np.maximum(rate, 0)), np.square)
     axes.set_xscale("function", functions=scale)
     axes.set_yscale("function", functions=scale)
-    ticks = [tick / 100 for tick in TICKS]
-    axes.set_xticks(ticks, [str(tick) for tick in TICKS])
-    axes.set_yticks(ticks, [str(tick) for tick in TICKS])
+    names = FixedFormatter([str(tick) for tick in TICKS])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set(major_locator=FixedLocator([tick / 100 for tick in TICKS]), major_formatter=names)
     axes.set(xlim=(0, 1), ylim=(0, 1), box_aspect=1)
     axes.set(xlabel="promised false positive rate in %", ylabel="measured in %")

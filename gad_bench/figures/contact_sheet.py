@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from gad_bench.data.fingerprint import file_stamp
 from gad_bench.data.images import read_image, read_mask, shrink, shrink_mask
 from gad_bench.evaluation import Scores
 from gad_bench.figures.names import pillow_font, readable
@@ -27,6 +28,7 @@ LINE = 14  # from there to the foot of its title
 COLUMNS = 6  # images in a row of a run's sheet
 OUTLINE = 9  # across a defect of one pixel
 OUTLINE_COLOUR = (0, 255, 255)
+KEPT = 128  # thumbnails that a process keeps, of 100 kB
 
 
 class Thumbnail(NamedTuple):
@@ -94,6 +96,12 @@ def _thumbnail_of(
 
 def _thumbnail(path: str, mask_path: str) -> NDArray[np.uint8]:
     """Return a small picture [height, width, 3] with a line round its defect."""
+    return _drawn(path, mask_path, *(file_stamp(file) for file in (path, mask_path) if file))
+
+
+@lru_cache(KEPT)
+def _drawn(path: str, mask_path: str, *_stamps: str) -> NDArray[np.uint8]:
+    """Draw a thumbnail; the jobs of a sweep, which show the same images, do so once."""
     image = read_image(path)
     return outlined(image, read_mask(mask_path, image.shape[:2]) if mask_path else None, SIDE)
 

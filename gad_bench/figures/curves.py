@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    FixedFormatter,
+    FixedLocator,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+)
 from numpy.typing import NDArray
 
 from gad_bench.evaluation.metrics import precision_recall_curve, roc_curve
 from gad_bench.evaluation.scores import Scores
 from gad_bench.evaluation.thresholds import SIGMAS, sigma_threshold
-from gad_bench.figures.style import ANOMALOUS, GOOD, INK, new_figure
+from gad_bench.figures.style import ANOMALOUS, GOOD, INK, REMARKS, name_kinds, new_figure
 
 BINS = 30
 STRETCHED = 4  # a score is far out beyond this many medians
@@ -30,10 +37,10 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
 
     The areas under the lines are the AUROC and the average precision.
     """
-    figure, (roc, recall) = new_figure(2, size=(9, 4.9), bottom=0.8)
+    figure, (roc, recall) = new_figure(2, size=(9, 4.65))
     roc.plot(*roc_curve(scores.labels, scores.combined), color=ANOMALOUS)
     roc.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
-    _mark_working_point(roc, metrics)
+    point = _mark_working_point(roc, metrics)
     roc.set(xlabel="false positive rate", ylabel="true positive rate")
     low, high = 100 * metrics["auroc_ci_low"], 100 * metrics["auroc_ci_high"]
     roc.set_title(f"AUROC {100 * metrics['auroc']:.1f} % [{low:.1f}, {high:.1f}]", fontsize=11)
@@ -45,7 +52,7 @@ def draw_curves(scores: Scores, metrics: Mapping[str, Any]) -> Figure:
     for axes in (roc, recall):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1)
         axes.spines[["left", "bottom"]].set_bounds(0, 1)
-    figure.supxlabel(f"{_numbers(scores)}; dotted: chance", fontsize=8, color=INK)
+    figure.set_label(REMARKS.join([_numbers(scores), "dotted: chance", *point]))
     return figure
 
 
@@ -64,15 +71,14 @@ def draw_histogram(
         images: what they are.
     """
     panels = 1 if scores.lacking or not scores.blocks else 2
-    size = (4.5 * panels, 4.1)
-    figure, (combined, *others) = new_figure(panels, size=size, top=0.5, bottom=0.85)
+    figure, (combined, *others) = new_figure(panels, size=(4.5 * panels, 3.8), top=0.5)
     _histogram(combined, scores, scores.combined)
     combined.set(xlabel="score, blocks combined" if scores.blocks else "score", ylabel=images)
     notes = _mark_threshold(combined, scores, metrics)
     for axes in others:
         notes += _draw_best_block(axes, scores, metrics)
-    figure.supxlabel("\n".join(notes), fontsize=8, color=INK)
-    figure.legend(*combined.get_legend_handles_labels(), loc="upper center", ncols=2)
+    name_kinds(figure, scores.labels, height=3.5)
+    figure.set_label(REMARKS.join(notes))
     return figure
 
 
@@ -97,24 +103,25 @@ def draw_blocks(metrics: Mapping[str, Any], blocks: Sequence[int]) -> Figure:
     low, high = 100 * float(metrics["auroc_ci_low"]), 100 * float(metrics["auroc_ci_high"])
     error = [[max(combined - low, 0)], [max(high - combined, 0)]]
     axes.bar(positions[-1], combined, yerr=error, color=ANOMALOUS, width=0.7, capsize=4, ecolor=INK)
-    axes.set_xticks(positions, [*map(str, blocks), "all"])
+    names = FixedFormatter([*map(str, blocks), "all"])
+    axes.xaxis.set(major_locator=FixedLocator(positions), major_formatter=names)
     tops = [*values, max(combined, high)]
     for position, value, top in zip(positions, [*values, combined], tops, strict=True):
         axes.text(position, top + 1.5, f"{value:.1f}", ha="center", color=INK, fontsize=8)
     axes.axhline(50, color=INK, linewidth=0.8, linestyle=":")
-    axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110), yticks=range(0, 101, 20))
+    axes.yaxis.set_major_locator(FixedLocator(range(0, 101, 20)))
+    axes.set(xlabel="block", ylabel="AUROC in %", ylim=(0, 110))
     axes.spines["left"].set_bounds(0, 100)
     return figure
 
 
-def _mark_working_point(axes: Axes, metrics: Mapping[str, Any]) -> None:
-    """Mark what the decisions for the wanted false positive rate come to, where there are any."""
+def _mark_working_point(axes: Axes, metrics: Mapping[str, Any]) -> list[str]:
+    """Mark what the decisions for the wanted false positive rate come to; return what it is."""
     if "fpr_conformal" not in metrics:
-        return
-    wanted = f"decisions for {100 * metrics['fpr_used']:.3g} % false alarms"
+        return []
     point = metrics["fpr_conformal"], metrics["tpr_conformal"]
-    axes.plot(*point, "o", color=INK, label=wanted, clip_on=False, zorder=3)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.plot(*point, "o", color=INK, clip_on=False, zorder=3)
+    return [f"point: the decisions for {100 * metrics['fpr_used']:.3g} % false alarms"]
 
 
 def _mark_threshold(axes: Axes, scores: Scores, metrics: Mapping[str, Any]) -> list[str]:
@@ -173,18 +180,13 @@ def _histogram(axes: Axes, scores: Scores, values: NDArray[np.float64]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6))
-    for label, name, colour in ((0, "good", GOOD), (1, "anomalous", ANOMALOUS)):
+    for label, colour in ((0, GOOD), (1, ANOMALOUS)):
         chosen = values[scores.labels == label]
         if not len(chosen):
             continue
-        axes.hist(
-            chosen,
-            bins=edges.tolist(),
-            histtype="stepfilled",
-            facecolor=(colour, 0.45),
-            edgecolor=colour,
-            label=name,
-        )
+        heights = np.pad(np.repeat(np.histogram(chosen, edges)[0], 2), 1)
+        axes.fill(np.repeat(edges, 2), heights, facecolor=(colour, 0.45), edgecolor=colour)
+    axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))  # the margin has room for few digits
 

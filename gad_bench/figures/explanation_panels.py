@@ -68,7 +68,7 @@ def draw_cases(cases: Sequence[Case]) -> Figure:
         colour = ANOMALOUS if case.anomalous else GOOD
         image.imshow(case.picture)
         image.set_axis_off()
-        image.set_title(case.title, color=colour, **as_text(case.title), fontsize=8)
+        image.set_title(case.title, loc="left", color=colour, **as_text(case.title), fontsize=8)
         blocks.bar([str(block) for block in case.excess], list(case.excess.values()), color=colour)
         blocks.axhline(0, color=INK, linewidth=0.8)
         blocks.set_title("blocks: score above the good images' median", fontsize=8)

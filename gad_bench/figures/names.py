@@ -44,13 +44,13 @@ def as_text(name: str) -> dict[str, Any]:
     return {"parse_math": False, "font": _font_file(name)}
 
 
-def pillow_font(size: int, name: str = "") -> ImageFont.FreeTypeFont:
+def pillow_font(size: float, name: str = "") -> ImageFont.FreeTypeFont:
     """Return a font of Pillow's for a name."""
     return _open_font(size, _font_file(name))
 
 
 @cache
-def _open_font(size: int, file: Path) -> ImageFont.FreeTypeFont:
+def _open_font(size: float, file: Path) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(file, size)
 
 

@@ -184,7 +184,7 @@ def test_files_of_odd_names_are_remembered(paths: list[str], cache: Path, read: 
 
 def test_memory_grows_by_little_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both when all files are new and when all are remembered."""
-    monkeypatch.setattr(module, "_stamp", lambda _: json.dumps([10**6, 10**18, 10**18, 10**6]))
+    monkeypatch.setattr(module, "file_stamp", lambda _: json.dumps([10**6, 10**18, 10**18, 10**6]))
     monkeypatch.setattr(
         module, "file_digest", lambda path: hashlib.sha256(path.encode()).hexdigest()
     )

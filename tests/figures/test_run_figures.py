@@ -125,3 +125,15 @@ def test_images_of_any_shape_have_a_thumbnail(height: int, width: int, tmp_path:
     shown = _thumbnail(picture(tmp_path / "image.png", height, width), "")
     assert max(shown.shape[:2]) == 180
     assert min(shown.shape[:2]) >= 1
+
+
+def test_a_thumbnail_is_that_of_the_file_as_it_is_now(tmp_path: Path) -> None:
+    image, mask = picture(tmp_path / "a.png", 30, 20), picture(tmp_path / "mask.png", 30, 20, 0)
+    before = _thumbnail(image, mask)
+    np.testing.assert_array_equal(_thumbnail(image, mask), before)
+    assert (before == 90).all()
+    picture(tmp_path / "mask.png", 30, 20)
+    assert (_thumbnail(image, mask) == OUTLINE_COLOUR).all(axis=2).any()
+    picture(tmp_path / "a.png", 30, 20, value=40)
+    picture(tmp_path / "mask.png", 30, 20, value=0)
+    assert (_thumbnail(image, mask) == 40).all()

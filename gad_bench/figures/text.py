@@ -1,0 +1,87 @@
+"""Text in figures, drawn by Pillow."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.font_manager import FontProperties
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from gad_bench.figures.names import pillow_font
+
+POINTS = 72  # in an inch
+KEPT = 1024  # words that a process keeps, of a few kB
+UPWARDS = 90  # degrees
+
+
+class Renderer(RendererAgg):
+    """Agg, but that Pillow measures and draws text: matplotlib takes ten times as long.
+
+    Formulas, and text at other angles than level and upwards, are drawn by matplotlib. It is for
+    opaque figures, in which nothing clips text.
+    """
+
+    def get_text_width_height_descent(
+        self,
+        s: str,
+        prop: FontProperties,
+        ismath: Any,  # noqa: ANN401
+    ) -> tuple[float, float, float]:
+        """Return the size of a text in pixels, and what of it is below its line."""
+        if ismath:
+            return super().get_text_width_height_descent(s, prop, ismath)  # type: ignore[no-untyped-call]
+        mask, left, top = _letters(s, self._size(prop))
+        height, width = mask.shape
+        return left + width, height, top + height
+
+    def draw_text(  # noqa: PLR0913, PLR0917 - what matplotlib hands over
+        self,
+        gc: Any,  # noqa: ANN401
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Any = False,  # noqa: ANN401
+        mtext: Any = None,  # noqa: ANN401
+    ) -> None:
+        """Draw a text that begins at a place in pixels, from the upper left corner."""
+        if ismath or angle not in (0, UPWARDS):
+            super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
+            return
+        mask, left, top = _letters(s, self._size(prop))
+        if angle == UPWARDS:
+            mask, left, top = np.rot90(mask), top, -left - mask.shape[1]
+        ink = 255 * np.array(gc.get_rgb()[:3])
+        self._paint(mask * (gc.get_alpha() / 255), round(x) + left, round(y) + top, ink)
+
+    def pixels(self) -> NDArray[np.uint8]:
+        """Return what is drawn [height, width, 4], RGBA, to be written to as well."""
+        return np.asarray(self.buffer_rgba())  # type: ignore[no-untyped-call]
+
+    def _size(self, prop: FontProperties) -> float:
+        return float(prop.get_size_in_points() * self.dpi / POINTS)
+
+    def _paint(
+        self, share: NDArray[np.float64], left: int, top: int, ink: NDArray[np.float64]
+    ) -> None:
+        """Mix a colour into the pixels, by its share [height, width] where these are."""
+        share = share[max(-top, 0) :, max(-left, 0) :]
+        pixels = self.pixels()[max(top, 0) :, max(left, 0) :, :3]
+        height, width = np.minimum(share.shape, pixels.shape[:2])
+        part = pixels[:height, :width]
+        part[:] = np.rint(part + share[:height, :width, None] * (ink - part))
+
+
+@lru_cache(KEPT)
+def _letters(text: str, size: float) -> tuple[NDArray[np.uint8], int, int]:
+    """Return how far a text covers each pixel [height, width], and its corner from its start."""
+    font = pillow_font(size, text)
+    left, top, right, bottom = map(int, font.getbbox(text, anchor="ls"))
+    picture = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(picture).text((-left, -top), text, 255, font, anchor="ls")
+    return np.asarray(picture), left, top
