@@ -21,12 +21,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WIDTHS = (48, 24, 32, 56, 112, 160, 272, 448, 1792)
 SIDE = 8
@@ -69,20 +70,9 @@ class GeneratedBlocks:
         return SIDE
 
     def build(self, deepest: int) -> nn.Module:
-        return _Projections(deepest).eval()
+        from projections import Projections  # torch, which a warm sweep does without
 
-
-class _Projections(nn.Module):
-    def __init__(self, deepest: int) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(0)
-        for block, width in enumerate(WIDTHS[: deepest + 1]):
-            matrix = torch.randn(SIDE * SIDE * 3, width, generator=generator)
-            self.register_buffer(f"block_{block}", matrix)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        flat = pixels.flatten(1).float() / 255
-        return tuple(flat @ matrix for matrix in self.buffers())
+        return Projections(SIDE * SIDE * 3, WIDTHS[: deepest + 1]).eval()
 
 
 def main() -> None:
@@ -122,13 +112,13 @@ class Usage:
     Attributes:
         jobs: their number.
         seconds: processor time of its process.
-        drawing: that of the processes that draw for it.
+        beside: that of the processes that draw and record for it.
         memory: resident in its process, MiB.
     """
 
     jobs: int
     seconds: float
-    drawing: float
+    beside: float
     memory: float
 
 
@@ -141,15 +131,15 @@ def print_usage(bench: Bench, jobs: int) -> None:
             continue
         marks = [mark for mark in marks if mark > usage.jobs]
         each = "" if last is None else _each(last, usage)
-        print(f"{usage.jobs} jobs: {usage.seconds:.1f} s of the processor, {usage.drawing:.1f} s "
-              f"to draw, {usage.memory:.0f} MiB{each}", flush=True)  # fmt: skip
+        print(f"{usage.jobs} jobs: {usage.seconds:.1f} s of the processor, {usage.beside:.1f} s "
+              f"beside, {usage.memory:.0f} MiB{each}", flush=True)  # fmt: skip
         last = usage
 
 
 def _each(last: Usage, now: Usage) -> str:
     jobs = now.jobs - last.jobs
-    own, drawing = (now.seconds - last.seconds) / jobs, (now.drawing - last.drawing) / jobs
-    return f"; a job since then: {own:.3f} s, {drawing:.3f} s to draw"
+    own, beside = (now.seconds - last.seconds) / jobs, (now.beside - last.beside) / jobs
+    return f"; a job since then: {own:.3f} s, {beside:.3f} s beside"
 
 
 def _read_usage(process: int, jobs: int) -> Usage:
@@ -163,7 +153,7 @@ def _read_usage(process: int, jobs: int) -> Usage:
     return Usage(
         jobs=jobs,
         seconds=_processor_seconds(process),
-        drawing=sum(map(_processor_seconds, children)),
+        beside=sum(map(_processor_seconds, children)),
         memory=pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
     )
 

@@ -205,15 +205,20 @@ def build_dataset(config: DictConfig, category: str | None = None) -> Dataset:
     Raises:
         UserError: as `build`; or the images cannot be copied.
     """
-    node, root = config.dataset, config.dataset.get("root")
-    if isinstance(root, str) and MARK in root:
+    node = config.dataset
+    if has_remote_images(config):
         from gad_bench.data.remote_root import local_root
 
-        known = list(map(str, node.get("categories") or ()))
+        root, known = node.root, list(map(str, node.get("categories") or ()))
         folder = local_root(root, category, known, Path(config.cache_dir).expanduser())
         node = OmegaConf.merge(node, {"root": escaped(str(folder))})
     dataset: Dataset = build(node)
     return dataset
+
+
+def has_remote_images(config: DictConfig) -> bool:
+    """Tell whether the data set's root is a URL."""
+    return MARK in str(config.dataset.get("root"))
 
 
 def require_known_classes(stored: Mapping[str, Any], place: str, trusted: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from gad_bench.base.process import Stopwatch, import_libraries
-from gad_bench.config import build_dataset, check
+from gad_bench.config import check
 from gad_bench.data.split import Split
 from gad_bench.features.source import FeatureSource
 from gad_bench.steps.advice import advise_on_input
@@ -48,7 +48,8 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     parts = Parts.build(config)
     tracking = aside(parts.tracking)
     watch.lap("imports")
-    catalog = build_dataset(config, config.category).catalog(config.category)
+    parts = parts.with_local_images(config)
+    catalog = parts.dataset.catalog(config.category)
     parts = parts.for_images(catalog)
     splits = parts.splits(config, catalog)
     cross = parts.cross_fits(catalog, splits)

@@ -27,7 +27,7 @@ MOST_UNRECORDED = 2
 """So many may be at the process that records before the sweep waits for it."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Ending:
     """What is left of a job that has its numbers.
 
@@ -130,11 +130,12 @@ class Endings:
                 failed=failed,
             )
         )
-        for ending in self.pending:
-            if ending.is_drawn():
-                ending.close()
-        while len(self.pending) - self._undrawn() > MOST_UNRECORDED:
-            self.pending.popleft().finish()
+        drawn_by_now = [ending for ending in self.pending if ending.is_drawn()]
+        for ending in drawn_by_now:
+            ending.close()
+        for ending in drawn_by_now[:-MOST_UNRECORDED]:
+            self.pending.remove(ending)
+            ending.finish()
 
     def _undrawn(self) -> int:
         return sum(not ending.is_drawn() for ending in self.pending)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
-from gad_bench.config import build
+from gad_bench.config import build, build_dataset, has_remote_images
 from gad_bench.data.augmentation import Augmentation, NoAugmentation
 from gad_bench.data.catalog import Dataset
 from gad_bench.data.images import image_shape
@@ -100,6 +100,16 @@ class Parts:
             return split_labelled(catalog, self.fold, config.contamination, config.shots)
         shares = config.contamination, config.seed, config.largest_contamination
         return split_catalog(catalog, self.fold, *shares, config.shots)
+
+    def with_local_images(self, config: DictConfig) -> Parts:
+        """Return the same, with a data set whose images are on this disk.
+
+        Raises:
+            UserError: they cannot be copied.
+        """
+        if not has_remote_images(config):
+            return self
+        return replace(self, dataset=build_dataset(config, config.category))
 
     def for_images(self, catalog: pd.DataFrame) -> Parts:
         """Return the same, with the backbone that sees a category's images as `input` says.
