@@ -23,7 +23,7 @@ from gad_bench.steps.last_words import announce, announce_restored, point_the_wa
 from gad_bench.steps.parts import Parts
 from gad_bench.steps.results import Results, write_metrics
 from gad_bench.steps.selecting import Beside, paint_copies
-from gad_bench.tracking import DatasetInput, TrackedRun
+from gad_bench.tracking import DatasetInput, TrackedRun, aside
 
 
 def run(  # noqa: PLR0915 - the stages stand on one page
@@ -46,6 +46,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     """
     check(config)
     parts = Parts.build(config)
+    tracking = aside(parts.tracking)
     watch.lap("imports")
     catalog = build_dataset(config, config.category).catalog(config.category)
     parts = parts.for_images(catalog)
@@ -61,14 +62,15 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     copies = paint_copies(config, parts, catalog, splits, source, images)
     description = describe(config, tags, sweep, key)
     watch.lap("images")
-    import_libraries(_libraries(config, parts))
+    import_libraries([*_libraries(config), *tracking.libraries])
     watch.lap("imports")
-    if config.resume and parts.tracking.restore(description, output):
+    if config.resume and tracking.restore(description, output):
         return announce_restored(description.name, output)
 
     with ExitStack() as recording:
-        tracked = recording.enter_context(parts.tracking.run(description))
+        tracked = recording.enter_context(tracking.run(description))
         watch.lap("tracking store")
+        source = source.preceded_by(tracked.require_open)
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
         outcomes, beside = [], list[Beside]()
@@ -120,14 +122,13 @@ def run(  # noqa: PLR0915 - the stages stand on one page
             _save(results, fits, source, tracked, description.tags)
             watch.lap("record")
         recorded = metrics, results.images, output, results.named_curves
-        end(
-            recording, results.figures(output, metrics), partial(_record, watch, tracked, *recorded)
-        )
+        record = partial(_record, watch, tracked, *recorded)
+        end(recording, results.figures(output, metrics), record, tracked.wait)
     watch.lap("record")
     announce(description.name, metrics, outcomes[0].scores)
     if sweep is None:
         advise_on_input(parts.backbone, catalog)
-        point_the_way(output, evidence.stored.path, metrics, watch, parts.tracking.viewer)
+        point_the_way(output, evidence.stored.path, metrics, watch, tracking.viewer)
     return metrics
 
 
@@ -177,8 +178,8 @@ def _record(
     tracked.log(metrics, images, output, curves)
 
 
-def _libraries(config: DictConfig, parts: Parts) -> list[str]:
+def _libraries(config: DictConfig) -> list[str]:
     """Return what a run on stored features uses beside the components' own modules."""
     figures = ["gad_bench.figures.run_figures"] if config.figures else []
     always = ("filelock", "safetensors.numpy", "scipy.linalg", "scipy.special", "threadpoolctl")
-    return [*always, *figures, *parts.tracking.libraries]
+    return [*always, *figures]

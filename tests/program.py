@@ -44,7 +44,9 @@ Program = Callable[..., Outcome]
 
 
 def run_here(*arguments: str) -> int:
-    """`python -m gad_bench ARGUMENTS` in this process; return the exit status."""
+    """`python -m gad_bench ARGUMENTS` in this process, MLflow too; return the exit status."""
+    import mlflow.tracking  # noqa: F401 - so that no other process is started to record
+
     from gad_bench.__main__ import main
 
     on_interrupt = signal.getsignal(signal.SIGINT)

@@ -113,12 +113,26 @@ def import_libraries(names: Iterable[str]) -> None:
 
 def thread_count() -> int:
     """Return OMP_NUM_THREADS, which launchers set for each job, else the cores that there are."""
-    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if named.isdecimal() and int(named):
-        return int(named)
+    named = _named_threads()
+    if named:
+        return named
     from joblib import cpu_count  # heeds affinity and a container's share
 
     return int(cpu_count())
+
+
+def has_spare_core() -> bool:
+    """Tell whether there is a core beside the one that this thread is on."""
+    named = _named_threads()
+    if named:
+        return named > 1
+    heeded = getattr(os, "sched_getaffinity", None)
+    return len(heeded(0) if heeded else range(os.cpu_count() or 1)) > 1
+
+
+def _named_threads() -> int | None:
+    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(named) if named.isdecimal() and int(named) else None
 
 
 @contextlib.contextmanager

@@ -60,6 +60,10 @@ class Shown:
     passes: int = 1
 
 
+def _nothing() -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
     """Gives the features of images by one backbone.
@@ -74,6 +78,8 @@ class FeatureSource:
         storage: of maps.
         cache_remote: the URL of a store on object storage that this one is shared with; None for
             none.
+        before: done before images are read to be extracted or trained on; where it fails they
+            are not.
     """
 
     encoder: Encoder
@@ -84,10 +90,15 @@ class FeatureSource:
     keep_images: bool = False
     storage: MapStorage = field(default_factory=MapStorage)
     cache_remote: str | None = None
+    before: Callable[[], None] = _nothing
 
     def facts(self) -> dict[str, Any]:
         """Return, as JSON values, everything but the images that changes a feature."""
         return {"reading": READING, **self.encoder.facts()}
+
+    def preceded_by(self, before: Callable[[], None]) -> FeatureSource:
+        """Return the same, with something that is done before images are read."""
+        return replace(self, before=before)
 
     def wanted_blocks(self) -> list[int]:
         """Return the blocks' numbers, in rising order.
@@ -257,6 +268,7 @@ class FeatureSource:
 
     def _extracted(self, shown: Shown, rows: Sequence[int], work: Work) -> Iterator[Batch]:
         """Yield what comes of rows; no image may have changed."""
+        self.before()
         name = work.encoder.backbone.name
         log.info("%s is built and compiled, then %d images go through it", name, len(rows))
         batches = self.extraction.extract(map(shown.reader, rows), work)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gad_bench.base.interrupt import held_interrupts, was_interrupted
 from gad_bench.base.process import thread_count
-from gad_bench.steps.ending import Draw, End, Record, end_here
+from gad_bench.steps.ending import Draw, End, Record, Wait
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
@@ -23,41 +23,65 @@ if TYPE_CHECKING:
 Failed = Callable[[Exception], None]
 MOST_PROCESSES = 3
 """So many draw as fast as the shortest jobs come."""
+MOST_UNRECORDED = 2
+"""So many may be at the process that records before the sweep waits for it."""
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class Ending:
-    """What is left of a job whose figures are being drawn.
+    """What is left of a job that has its numbers.
 
     Attributes:
         recording: the run, open in the tracking store.
-        draw: draws the figures.
-        drawn: done when another process has.
-        record: records the job.
+        draw: draws the figures; None for none.
+        drawn: done when another process has; None where they are there.
+        record: records the job, or has it recorded.
+        wait: waits until it is recorded.
         failed: is told of the error where something of it fails.
+        is_open: whether the run is.
     """
 
     recording: ExitStack
-    draw: Draw
-    drawn: Future[None]
+    draw: Draw | None
+    drawn: Future[None] | None
     record: Record
+    wait: Wait
     failed: Failed
+    is_open: bool = True
+
+    def is_drawn(self) -> bool:
+        """Tell whether the figures are there."""
+        return self.drawn is None or self.drawn.done()
+
+    def close(self) -> None:
+        """Wait for the figures, and record the job or that it failed, if that is not done."""
+        if self.is_open:
+            self.is_open = False
+            with self._or_failed(), self.recording:
+                self._wait_for_figures()
+                self.record()
 
     def finish(self) -> None:
-        """Wait for the figures and record the job, or that it failed."""
+        """Wait until all of it is done."""
+        self.close()
+        with self._or_failed():
+            self.wait()
+
+    def _wait_for_figures(self) -> None:
         try:
-            with self.recording:
-                self._wait()
-                self.record()
+            if self.drawn:
+                self.drawn.result()
+        except BrokenExecutor:  # that process was killed
+            if self.draw:
+                self.draw()
+
+    @contextmanager
+    def _or_failed(self) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:
             if not was_interrupted():  # else a library may have made an error of that
                 self.failed(error)
-
-    def _wait(self) -> None:
-        try:
-            self.drawn.result()
-        except BrokenExecutor:  # that process was killed
-            self.draw()
 
 
 class Endings:
@@ -84,15 +108,36 @@ class Endings:
             self.pool.shutdown()
             self.pool = None
 
-    def _end(self, failed: Failed, recording: ExitStack, draw: Draw | None, record: Record) -> None:
+    def _end(
+        self,
+        failed: Failed,
+        recording: ExitStack,
+        draw: Draw | None,
+        record: Record,
+        wait: Wait,
+    ) -> None:
         """Let another process draw; where those have enough to do, draw in this one."""
-        while self.pending and self.pending[0].drawn.done():
+        drawn = self._submit(draw) if draw and self._undrawn() < 2 * self.processes else None
+        if draw and not drawn:
+            draw()
+        self.pending.append(
+            Ending(
+                recording=recording.pop_all(),
+                draw=draw,
+                drawn=drawn,
+                record=record,
+                wait=wait,
+                failed=failed,
+            )
+        )
+        for ending in self.pending:
+            if ending.is_drawn():
+                ending.close()
+        while len(self.pending) - self._undrawn() > MOST_UNRECORDED:
             self.pending.popleft().finish()
-        drawn = self._submit(draw) if draw and len(self.pending) < 2 * self.processes else None
-        if draw and drawn:
-            self.pending.append(Ending(recording.pop_all(), draw, drawn, record, failed))
-        else:
-            end_here(recording, draw, record)
+
+    def _undrawn(self) -> int:
+        return sum(not ending.is_drawn() for ending in self.pending)
 
     def _submit(self, draw: Draw) -> Future[None] | None:
         """Draw in another process; None where one was killed, and from then on."""

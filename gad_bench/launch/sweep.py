@@ -37,7 +37,7 @@ from gad_bench.base.run_folder import (
 from gad_bench.base.stored_config import read_stored
 from gad_bench.config import build, build_dataset, override
 from gad_bench.launch.endings import Endings
-from gad_bench.tracking import SweepSummary, Tracker, refuse_password
+from gad_bench.tracking import SweepSummary, Tracker, aside, refuse_password
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class SweepCallback(Callback):
             require_plugin("hydra/sweeper", config.hydra.sweeper._target_)
             list_choices(config)
             _require_own_folders(config)
-            tracker: Tracker = build(config.tracking)
+            tracker = aside(build(config.tracking))
             tracker.open_sweep(name, title)
         _started = Sweep(name, Path(name).absolute(), tracker, choosing(config))
 

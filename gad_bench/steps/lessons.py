@@ -92,6 +92,7 @@ def read_lessons(
         UserError: names the image that cannot be read, or that changed meanwhile.
     """
     started, device, known = time.perf_counter(), resolve_device(config.device), versions()
+    source.before()
     pixels = _read_all(source, images)
     facts = {
         "detector": detector.facts(),

@@ -62,13 +62,14 @@ def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None
         maxima: the highest distance of each one's heat map [images], where there are any: they
             are in the column heat_maximum.
     """
-    table = tested[["path", "label", "defect"]].reset_index(drop=True)
-    for block, values in scores.blocks.items():
-        table[f"block_{block}"] = values
-    table["score"] = scores.combined
+    columns = {name: tested[name].to_numpy() for name in ("path", "label", "defect")}
+    columns |= {f"block_{block}": values for block, values in scores.blocks.items()}
+    columns["score"] = scores.combined
     if scores.p_values is not None:
-        table["p_value"] = scores.p_values
-    return table if maxima is None else table.assign(heat_maximum=maxima)
+        columns["p_value"] = scores.p_values
+    if maxima is not None:
+        columns["heat_maximum"] = maxima
+    return pd.DataFrame(columns)
 
 
 def _folds_table(

@@ -12,6 +12,7 @@ from gad_bench.tracking.interface import (
     refuse_password,
     without_password,
 )
+from gad_bench.tracking.mlflow_aside import aside, start_companion
 from gad_bench.tracking.mlflow_runs import MLflow
 from gad_bench.tracking.nowhere import NoTracking
 
@@ -26,6 +27,8 @@ __all__ = [
     "SweepSummary",
     "TrackedRun",
     "Tracker",
+    "aside",
     "refuse_password",
+    "start_companion",
     "without_password",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.remote import PASSWORD
@@ -80,6 +80,13 @@ class ServedModel:
 class TrackedRun(Protocol):
     """A run that is being recorded."""
 
+    def require_open(self) -> None:
+        """Wait until the store has taken the run, as before work that would be in vain.
+
+        Raises:
+            UserError: the store cannot be reached.
+        """
+
     def log(
         self,
         metrics: Mapping[str, float],
@@ -89,8 +96,41 @@ class TrackedRun(Protocol):
     ) -> None:
         """Record a finished run: its metrics, its images, the files in a folder, and its curves."""
 
+    def wait(self) -> None:
+        """Wait until all of a run that has ended is recorded.
+
+        Raises:
+            UserError: the store cannot be reached.
+            TrackingError: something could not be recorded.
+        """
+
     def log_model(self, model: contextlib.AbstractContextManager[ServedModel]) -> None:
         """Record what can be served of the run; it is there for as long as the context is open."""
+
+
+class EndingRun(Protocol):
+    """A run whose end is recorded."""
+
+    def end(self) -> None:
+        """Record that the run is done."""
+
+    def end_early(self, error: BaseException) -> None:
+        """Record what ended the run before it was done."""
+
+
+Ending = TypeVar("Ending", bound=EndingRun)
+
+
+@contextlib.contextmanager
+def until_ended(tracked: Ending) -> Iterator[Ending]:
+    """Record a run's end: how, the block decides."""
+    try:
+        yield tracked
+        tracked.end()
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # the first error is the one to tell
+            tracked.end_early(error)
+        raise
 
 
 class Tracker(Protocol):

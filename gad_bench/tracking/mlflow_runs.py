@@ -29,6 +29,7 @@ from gad_bench.tracking.interface import (
     ServedModel,
     SweepSummary,
     refuse_password,
+    until_ended,
 )
 from gad_bench.tracking.mlflow_page import (
     allowed_name,
@@ -78,6 +79,15 @@ class MLflow:
         Raises:
             UserError: the store cannot be reached; nothing has been computed by then.
         """
+        with until_ended(self.open_run(description)) as tracked:
+            yield tracked
+
+    def open_run(self, description: Description) -> MLflowRun:
+        """Open an MLflow run that the caller ends.
+
+        Raises:
+            UserError: the store cannot be reached.
+        """
         client, experiment_id = self._open(description.sweep)
         with usable(self.uri):
             run = client.create_run(
@@ -89,12 +99,15 @@ class MLflow:
         try:
             with usable(self.uri):
                 tracked.log_params(description.params)
-            yield tracked
-            tracked.end()
         except BaseException as error:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 tracked.end_early(error)
             raise
+        return tracked
+
+    def opened(self, run_id: str) -> MLflowRun:
+        """Return an open run."""
+        return MLflowRun(open_store(self.uri, self.experiment, patiently=True)[0], run_id)
 
     def restore(self, description: Description, output: Path) -> bool:
         """Fetch the files of a finished run of the same key, and nest it under this sweep.
@@ -160,6 +173,12 @@ class MLflowRun:
 
     client: MlflowClient
     run_id: str
+
+    def require_open(self) -> None:
+        """Do nothing: it is."""
+
+    def wait(self) -> None:
+        """Do nothing: all is recorded by now."""
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record the config's values, cut at MLflow's limit (the config file holds them whole)."""

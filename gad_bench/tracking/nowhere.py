@@ -30,6 +30,12 @@ class NoTracking:
         """Open nothing."""
         yield self
 
+    def require_open(self) -> None:
+        """Nothing is to be opened."""
+
+    def wait(self) -> None:
+        """Nothing is recorded."""
+
     def log(
         self,
         metrics: Mapping[str, float],
