@@ -21,8 +21,7 @@ UPWARDS = 90  # degrees
 class Renderer(RendererAgg):
     """Agg, but that Pillow measures and draws text: matplotlib takes ten times as long.
 
-    Formulas, and text at other angles than level and upwards, are drawn by matplotlib. It is for
-    opaque figures, in which nothing clips text.
+    Formulas, and text at other angles than level and upwards, are drawn by matplotlib.
     """
 
     def get_text_width_height_descent(
@@ -56,25 +55,15 @@ class Renderer(RendererAgg):
         mask, left, top = _letters(s, self._size(prop))
         if angle == UPWARDS:
             mask, left, top = np.rot90(mask), top, -left - mask.shape[1]
-        ink = 255 * np.array(gc.get_rgb()[:3])
-        self._paint(mask * (gc.get_alpha() / 255), round(x) + left, round(y) + top, ink)
+        foot = round(y) + top + mask.shape[0]
+        self._renderer.draw_text_image(mask, round(x) + left, foot, 0, gc)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return what is drawn [height, width, 4], RGBA, to be written to as well."""
+        """Return what is drawn [height, width, 4], RGBA."""
         return np.asarray(self.buffer_rgba())  # type: ignore[no-untyped-call]
 
     def _size(self, prop: FontProperties) -> float:
         return float(prop.get_size_in_points() * self.dpi / POINTS)
-
-    def _paint(
-        self, share: NDArray[np.float64], left: int, top: int, ink: NDArray[np.float64]
-    ) -> None:
-        """Mix a colour into the pixels, by its share [height, width] where these are."""
-        share = share[max(-top, 0) :, max(-left, 0) :]
-        pixels = self.pixels()[max(top, 0) :, max(left, 0) :, :3]
-        height, width = np.minimum(share.shape, pixels.shape[:2])
-        part = pixels[:height, :width]
-        part[:] = np.rint(part + share[:height, :width, None] * (ink - part))
 
 
 @lru_cache(KEPT)
@@ -84,4 +73,4 @@ def _letters(text: str, size: float) -> tuple[NDArray[np.uint8], int, int]:
     left, top, right, bottom = map(int, font.getbbox(text, anchor="ls"))
     picture = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(picture).text((-left, -top), text, 255, font, anchor="ls")
-    return np.asarray(picture), left, top
+    return np.array(picture), left, top

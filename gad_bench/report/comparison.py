@@ -146,17 +146,11 @@ def _in_order(compared: Sequence[Compared]) -> list[str]:
 
 def _apart(table: Table) -> dict[str, int]:
     """Return why cells have no figure, and of how many each is true."""
-    cells = [entries for _, entries in table.entries.groupby(["row", "column"], sort=False)]
+    cells = measured(table.entries, ["row", "column"])
     if table.layout.paper and not any(figure.table in table.layout.paper for figure in figures()):
         numbers = ", ".join(table.layout.paper)
         return {f"no figure of the paper's table {numbers} is known to us": len(cells)}
-    return Counter(filter(None, map(_why_none, cells)))
-
-
-def _why_none(entries: pd.DataFrame) -> str:
-    """Return why a cell has no figure; empty where it has one."""
-    keys, measure, categories = measured(entries)
-    return "" if published(keys, measure, categories) else why_none(keys, measure, categories)
+    return Counter(why_none(*cell) for cell in cells if not published(*cell))
 
 
 def _row(one: Compared, computations: Sequence[str]) -> list[str]:

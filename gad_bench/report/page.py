@@ -12,7 +12,8 @@ from urllib.parse import quote
 import pandas as pd
 from jinja2 import Environment
 
-from gad_bench.base.files import read_regular, whole_file, write_text
+from gad_bench.base.files import read_regular, write_text
+from gad_bench.figures.style import save_figure
 from gad_bench.report import comparison, differences, text
 from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
@@ -24,7 +25,6 @@ from gad_bench.report.tables import Cell, Label, Table
 
 PAGE = "report.html"
 LIST = ".report"  # names the files of a report, for the next one in its folder
-DPI = 120
 FORMATS = {"csv": text.to_csv, "md": text.to_markdown, "tex": text.to_latex}
 SUFFIXES = {".png", ".html", *(f".{name}" for name in FORMATS)}
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -68,8 +68,7 @@ def write_report(report: Report, folder: Path) -> Path:
     texts[PAGE] = render_page(report, pictures, folder)
     earlier = _listed(folder)
     for name, plot in plots.items():
-        with whole_file(folder / name) as file:
-            plot.savefig(file, format="png", dpi=DPI)
+        save_figure(plot, folder / name)
     for name, content in texts.items():
         write_text(folder / name, content)
     write_text(folder / LIST, "".join(f"{name}\n" for name in [*plots, *texts]))

@@ -280,7 +280,7 @@ def _draw_dots(
         if cell is None or not cell.finished:
             continue
         if intervals:
-            values = table.folds(row, column)["value"].dropna()
+            values = table.folds(row, column)
             axes.plot(
                 values, [place + shift] * len(values), ".", color=colour, alpha=0.45, markersize=3
             )

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 INK, PALE = "#3c4043", "#dadce0"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#444444")
 WIDTH = 8.2  # inches
+DPI = 120  # of the files; on the page plots are SVG
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -29,7 +30,7 @@ STYLE: dict[Any, Any] = {
 
 def new_figure(height: float, layout: Any = "constrained") -> Figure:  # noqa: ANN401
     """Make a figure without pyplot, which would keep it and ask for a display."""
-    figure = Figure(figsize=(WIDTH, height), layout=layout)
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 

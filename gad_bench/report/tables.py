@@ -28,7 +28,7 @@ from gad_bench.report.frame import (
     same_value,
     varying,
 )
-from gad_bench.report.published import METRICS, published
+from gad_bench.report.published import published
 
 SETTINGS = "settings"  # the axis of all keys by which runs differ
 DEFAULTS = Measure("auroc", "", ALL)
@@ -133,10 +133,11 @@ class Table:
         """Return a cell, None where the combination doesn't exist."""
         return self._places.get((row, column))
 
-    def folds(self, row: Label, column: Label) -> pd.DataFrame:
-        """Return the entries of a cell."""
-        places = self.entries["row"] == self.rows.index(row)
-        return self.entries[places & (self.entries["column"] == self.columns.index(column))]
+    def folds(self, row: Label, column: Label) -> pd.Series[float]:
+        """Return the numbers of a cell, one a run that has one."""
+        entries = self.entries[["row", "column", "value"]].dropna()
+        place = self.rows.index(row), self.columns.index(column)
+        return entries["value"][(entries["row"] == place[0]) & (entries["column"] == place[1])]
 
     @cached_property
     def _places(self) -> dict[tuple[Label, Label], Cell]:
@@ -176,11 +177,17 @@ def fill(layout: Layout, frame: pd.DataFrame) -> Table:
     return _ranked(table) if layout.ranked else table
 
 
-def measured(entries: pd.DataFrame) -> tuple[dict[str, str], Measure, frozenset[str]]:
-    """Return the keys, the measure and the categories of a cell's entries."""
-    first = entries.iloc[0]
-    keys = {key: str(first[key]) for key in keys_of(entries)}
-    return keys, Measure(*(first[key] for key in MEASURE)), frozenset(entries["category"])
+def measured(
+    entries: pd.DataFrame, by: list[str]
+) -> list[tuple[dict[str, str], Measure, frozenset[str]]]:
+    """Return the keys, the measure and the categories of each cell, as they come first."""
+    names = keys_of(entries)
+    firsts = entries.drop_duplicates(by).to_dict("records")
+    categories = entries.groupby(by, sort=False)["category"].agg(frozenset)
+    return [
+        ({key: str(first[key]) for key in names}, Measure(*(first[key] for key in MEASURE)), own)
+        for first, own in zip(firsts, categories, strict=True)
+    ]
 
 
 def select(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
@@ -314,12 +321,13 @@ def _cells(entries: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     counts = pd.DataFrame({str(s): status == s for s in Status}).groupby(
         [entries[key] for key in by], sort=False
     )
+    figures: list[Any] = [published(*cell) for cell in measured(entries, by)]
     cells = counts.sum().assign(
         expected=grouped.size(),
         metric=grouped["metric"].first(),
         low=grouped["low"].agg(_mean_of_present),
         high=grouped["high"].agg(_mean_of_present),
-        published=[_published(cell) for _, cell in grouped],
+        published=figures,
     )
     cells = cells.join(means).fillna({"categories": 0}).astype({"categories": int})
     cells["complete"] = cells["finished"] == cells["expected"]
@@ -328,10 +336,6 @@ def _cells(entries: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     auroc = [getattr(figure, "auroc", math.nan) for figure in cells["published"]]
     cells["difference"] = (cells["mean"] - auroc).where(cells["complete"])
     return cells.reset_index()
-
-
-def _published(entries: pd.DataFrame) -> Any:  # noqa: ANN401 - pandas takes no other type
-    return published(*measured(entries)) if entries["metric"].iloc[0] in METRICS else None
 
 
 def _mean_of_present(values: pd.Series[float]) -> float:

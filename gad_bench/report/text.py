@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -186,10 +186,11 @@ def rows_of(table: Table) -> Iterator[tuple[Label, list[Cell]]]:
         yield (MEAN,), list(table.margin.itertuples(index=False))
 
 
-def unfinished(table: Table) -> Iterator[tuple[str, pd.Series[Any]]]:
+def unfinished(table: Table) -> Iterator[tuple[str, dict[Hashable, Any]]]:
     """Yield the runs that the table lacks, each with what it is."""
     shown = [key for key in table.layout.axes if key not in ("category", "fold", *MEASURE)]
-    for _, run in table.runs[table.runs["status"] != Status.FINISHED].iterrows():
+    lacking = table.runs[table.runs["status"] != Status.FINISHED]
+    for run in lacking.to_dict("records"):
         parts = [run["category"], f"fold {run['fold']}", *(run[key] for key in shown)]
         yield ", ".join(part for part in parts if part), run
 
