@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from gad_bench.data.fingerprint import file_stamp
 from gad_bench.data.images import read_image, read_mask, shrink, shrink_mask
 from gad_bench.evaluation import Scores
 from gad_bench.figures.names import pillow_font, readable
 from gad_bench.figures.style import ANOMALOUS, GOOD, INK
+from gad_bench.figures.text import letters, paint, write
 
 SIDE = 180  # pixels, as all that follows: the longer side of an image
 CELL, TITLE, NAME = 188, 36, 44  # a place for an image, the lines above it, the margin
@@ -48,13 +48,13 @@ def draw_contact_sheet(rows: Mapping[str, Sequence[Thumbnail]]) -> NDArray[np.ui
         uint8 array of shape [height, width, 3], RGB.
     """
     columns = max(len(panels) for panels in rows.values())
-    sheet = Image.new("RGB", (NAME + columns * CELL, len(rows) * (TITLE + CELL)), "white")
+    sheet = np.full((len(rows) * (TITLE + CELL), NAME + columns * CELL, 3), 255, np.uint8)
     for row, (name, panels) in enumerate(rows.items()):
         top = row * (TITLE + CELL) + TITLE
         _name(sheet, name, top)
         for column, panel in enumerate(panels):
             _place(sheet, panel, NAME + column * CELL, top)
-    return np.asarray(sheet)
+    return sheet
 
 
 def extremes(
@@ -119,30 +119,27 @@ def outlined(
     return small
 
 
-def _name(sheet: Image.Image, name: str, top: int) -> None:
+def _name(sheet: NDArray[np.uint8], name: str, top: int) -> None:
     """Write a row's name beside it, from below to above."""
-    name = _shortened(name, SIDE, LARGE)
-    font = pillow_font(LARGE, name)
-    left, over, right, under = font.getbbox(name)
-    text = Image.new("RGB", (int(right - left), int(under - over)), "white")
-    ImageDraw.Draw(text).text((-left, -over), name, "black", font)
-    turned = text.rotate(90, expand=True)
-    sheet.paste(turned, ((NAME - turned.width) // 2, top + (SIDE - turned.height) // 2))
+    mask = np.rot90(letters(_shortened(name, SIDE, LARGE), LARGE)[0])
+    height, width = mask.shape
+    paint(sheet, mask, (NAME - width) // 2, top + (SIDE - height) // 2, "black")
 
 
-def _place(sheet: Image.Image, panel: Thumbnail, left: int, top: int) -> None:
+def _place(sheet: NDArray[np.uint8], panel: Thumbnail, left: int, top: int) -> None:
     """Draw an image in the middle of its place, its title above it."""
     picture = shrink(panel.picture, SIDE)
     height, width = picture.shape[:2]
     middle, top = left + CELL // 2, top + SIDE - height
-    sheet.paste(Image.fromarray(picture), (middle - width // 2, top))
+    start = middle - width // 2
+    sheet[top : top + height, start : start + width] = picture
     colour = ANOMALOUS if panel.anomalous else GOOD
     room = SIDE - pillow_font(SMALL).getlength(panel.score)
     title = _shortened(panel.title, room, SMALL) + panel.score
     file = _shortened(panel.file, SIDE, SMALL)
     for text, rise, ink in ((title, RISE + LINE, colour), (file, RISE, INK)):
-        foot = (middle, top - rise)
-        ImageDraw.Draw(sheet).text(foot, text, ink, pillow_font(SMALL, text), anchor="ms")
+        length = pillow_font(SMALL, text).getlength(text)
+        write(sheet, text, (middle - length / 2, top - rise), ink, SMALL)
 
 
 def _shortened(name: str, room: float, size: int) -> str:

@@ -13,11 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from gad_bench.base.files import whole_file
 from gad_bench.figures.names import pillow_font, readable
-from gad_bench.figures.text import Renderer
+from gad_bench.figures.text import Renderer, write
 from gad_bench.figures.ticks import draw_ticks
 
 GOOD, ANOMALOUS, INK = "#0072b2", "#d55e00", "#444444"  # told apart by the colour-blind, too
@@ -129,6 +128,6 @@ def _wrapped(text: str, between: str, room: int) -> list[str]:
 
 
 def _line(text: str, width: int) -> NDArray[np.uint8]:
-    line = Image.new("RGB", (width, LINE), "white")
-    ImageDraw.Draw(line).text((MARGIN, LINE - 5), text, INK, pillow_font(SMALL, text), anchor="ls")
-    return np.asarray(line)
+    line = np.full((LINE, width, 3), 255, np.uint8)
+    write(line, text, (MARGIN, LINE - 5), INK, SMALL)
+    return line

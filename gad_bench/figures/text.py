@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from gad_bench.figures.names import pillow_font
 
@@ -33,7 +33,7 @@ class Renderer(RendererAgg):
         """Return the size of a text in pixels, and what of it is below its line."""
         if ismath:
             return super().get_text_width_height_descent(s, prop, ismath)  # type: ignore[no-untyped-call]
-        mask, left, top = _letters(s, self._size(prop))
+        mask, left, top = letters(s, self._size(prop))
         height, width = mask.shape
         return left + width, height, top + height
 
@@ -52,7 +52,7 @@ class Renderer(RendererAgg):
         if ismath or angle not in (0, UPWARDS):
             super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)  # type: ignore[no-untyped-call]
             return
-        mask, left, top = _letters(s, self._size(prop))
+        mask, left, top = letters(s, self._size(prop))
         if angle == UPWARDS:
             mask, left, top = np.rot90(mask), top, -left - mask.shape[1]
         foot = round(y) + top + mask.shape[0]
@@ -66,8 +66,34 @@ class Renderer(RendererAgg):
         return float(prop.get_size_in_points() * self.dpi / POINTS)
 
 
+def write(
+    picture: NDArray[np.uint8], text: str, place: tuple[float, float], ink: str, size: float
+) -> None:
+    """Write on RGB pixels [height, width, 3]; what lies beyond their edges is left out.
+
+    Args:
+        picture: is written on.
+        text: on one line.
+        place: where its line begins, from the left and from above.
+        ink: a colour.
+        size: of its letters, in pixels.
+    """
+    mask, left, top = letters(text, size)
+    paint(picture, mask, round(place[0]) + left, round(place[1]) + top, ink)
+
+
+def paint(
+    picture: NDArray[np.uint8], mask: NDArray[np.uint8], left: int, top: int, ink: str
+) -> None:
+    """Mix a colour into a picture's pixels, by a mask [height, width] whose corner is told."""
+    mask = mask[max(-top, 0) :, max(-left, 0) :]
+    part = picture[max(top, 0) :, max(left, 0) :][: mask.shape[0], : mask.shape[1]]
+    share = mask[: part.shape[0], : part.shape[1], None] / 255
+    part[:] = np.rint(part + share * (np.array(ImageColor.getrgb(ink)) - part))
+
+
 @lru_cache(KEPT)
-def _letters(text: str, size: float) -> tuple[NDArray[np.uint8], int, int]:
+def letters(text: str, size: float) -> tuple[NDArray[np.uint8], int, int]:
     """Return how far a text covers each pixel [height, width], and its corner from its start."""
     font = pillow_font(size, text)
     left, top, right, bottom = map(int, font.getbbox(text, anchor="ls"))

@@ -275,21 +275,18 @@ def _draw_dots(
     *,
     intervals: bool,
 ) -> None:
-    for place, row in enumerate(table.rows):
-        cell = table.cell(row, column)
-        if cell is None or not cell.finished:
-            continue
-        if intervals:
-            values = table.folds(row, column)
-            axes.plot(
-                values, [place + shift] * len(values), ".", color=colour, alpha=0.45, markersize=3
-            )
-            if pd.notna(cell.low):
-                ends = (cell.low, cell.high)
-                axes.plot(ends, [place + shift] * 2, color=colour, linewidth=1.3, alpha=0.7)
-        axes.plot(cell.mean, place + shift, "o", color=colour, markersize=5)
-        _hollow_out(axes, cell.mean, place + shift, cell, colour)
-    axes.plot([], [], "o", color=colour, label=column_text(table, column))
+    rows = {row: place + shift for place, row in enumerate(table.rows)}
+    there = [(row, cell) for row in rows if (cell := table.cell(row, column)) and cell.finished]
+    places = [rows[row] for row, _ in there]
+    if intervals:
+        folds = [(value, rows[row]) for row, _ in there for value in table.folds(row, column)]
+        axes.plot(*np.reshape(folds, (-1, 2)).T, ".", color=colour, alpha=0.45, markersize=3)
+        ends = np.ravel([(cell.low, cell.high, np.nan) for _, cell in there])  # apart
+        axes.plot(ends, np.repeat(places, 3), color=colour, linewidth=1.3, alpha=0.7)
+    means = [cell.mean for _, cell in there]
+    axes.plot(means, places, "o", color=colour, markersize=5, label=column_text(table, column))
+    for place, (_, cell) in zip(places, there, strict=True):
+        _hollow_out(axes, cell.mean, place, cell, colour)
 
 
 def _draw_rates_of(axes: Axes, table: Table, block: str, setting: Label, style: str) -> None:

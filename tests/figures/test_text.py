@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from gad_bench.figures.style import draw
+from gad_bench.figures.text import write
 
 
 def figure_of(text: str, x: float, y: float, rotation: int) -> Figure:
@@ -49,3 +50,12 @@ def test_text_has_its_colour_and_opacity() -> None:
 def test_formulas_are_left_to_matplotlib(text: str) -> None:
     figure = figure_of(text, 0.5, 0.5, 0)
     np.testing.assert_array_equal(draw(figure), by_matplotlib(figure))
+
+
+@pytest.mark.parametrize("place", [(-9, 8), (70, 2), (20, 34), (5, 20), (-150, 20), (20, 90)])
+def test_what_is_written_beyond_the_edges_is_left_out(place: tuple[int, int]) -> None:
+    wide, narrow = (np.full((side, side, 3), 200, np.uint8) for side in (480, 80))
+    write(wide, "Ág 0.25", (place[0] + 200, place[1] + 200), "#d55e00", 15)
+    write(narrow, "Ág 0.25", place, "#d55e00", 15)
+    np.testing.assert_array_equal(narrow, wide[200:280, 200:280])
+    assert (wide == (0xD5, 0x5E, 0)).all(axis=2).any()
