@@ -58,9 +58,10 @@ class Companion:
             CompanionEndedError: the process is gone.
         """
         answer: Answer[Result] = Answer(self.take_next)
+        question = Path.cwd(), dict(os.environ), function, arguments
         with self._noticing_its_end(), held_interrupts():
-            self._connection.send((Path.cwd(), dict(os.environ), function, arguments))
-        self._asked.append(answer)
+            self._connection.send(question)
+            self._asked.append(answer)
         return answer
 
     def take_next(self) -> None:

@@ -8,8 +8,9 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,32 @@ def test_an_error_that_cannot_be_sent_is_told_by_name_and_message() -> None:
 def test_an_interrupt_is_not_its_own(companion: Companion) -> None:
     os.kill(companion.ask(os.getpid).result(), signal.SIGINT)
     assert companion.ask(operator.neg, 1).result() == -1
+
+
+def test_an_interrupt_while_it_is_asked_or_answers_mixes_up_no_answers(
+    companion: Companion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, receive = companion._connection.send, companion._connection.recv
+
+    def interrupted(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: object) -> Any:
+            found = whole(*arguments)
+            os.kill(os.getpid(), signal.SIGINT)
+            return found
+
+        return call
+
+    monkeypatch.setattr(companion._connection, "send", interrupted(send))
+    with pytest.raises(KeyboardInterrupt):
+        companion.ask(operator.neg, 1)
+    monkeypatch.setattr(companion._connection, "send", send)
+    answer = companion.ask(operator.neg, 2)
+    monkeypatch.setattr(companion._connection, "recv", interrupted(receive))
+    with pytest.raises(KeyboardInterrupt):
+        answer.result()
+    monkeypatch.setattr(companion._connection, "recv", receive)
+    assert answer.result() == -2
+    assert companion.ask(operator.neg, 3).result() == -3
 
 
 def test_its_end_is_noticed() -> None:
