@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -19,7 +18,7 @@ from gad_bench.report.frame import FOLDS, Run, Setting, Status, default_of
 from gad_bench.steps.identity import CHOICES
 from gad_bench.tracking import without_password
 from gad_bench.tracking.mlflow_page import plain_metric_name, plain_params
-from gad_bench.tracking.mlflow_store import QUIET, absolute
+from gad_bench.tracking.mlflow_store import absolute, hide_progress
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -110,7 +109,7 @@ def _fetch(uri: str, recorded: Sequence[Any], folder: Path) -> dict[str, Path | 
     """Fetch what a report reads of finished runs' files, to a folder a run; tell where none is."""
     from mlflow.tracking import MlflowClient
 
-    os.environ.update(QUIET)
+    hide_progress()
     client = MlflowClient(absolute(uri))
     finished = [run.info.run_id for run in recorded if run.info.status in FINISHED]
     reasons: list[str] = []

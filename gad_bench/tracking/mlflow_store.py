@@ -25,7 +25,6 @@ OWNER = "process"  # the tag that tells whose a running run is
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "6"}
 """MLflow's settings until a server has answered once: its own wait four minutes for one that is
 not there. Afterwards they are MLflow's own, so that a server may restart during a run."""
-QUIET = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 ARTIFACTS = "./mlruns"  # MLflow's own place beside a database
 
 
@@ -42,6 +41,11 @@ def open_store(uri: str, experiment: str, *, patiently: bool) -> tuple[MlflowCli
         UserError: the store cannot be used.
     """
     return _open_once(absolute(uri), experiment, patiently)
+
+
+def hide_progress() -> None:
+    """Let MLflow show no bar while it copies files, unless the user's environment asks for it."""
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 
 def absolute(uri: str) -> str:
@@ -68,8 +72,7 @@ def _open_once(uri: str, experiment: str, patiently: bool) -> tuple[MlflowClient
     logging.getLogger("mlflow.store.db.utils").setLevel(
         logging.CRITICAL
     )  # it raises its errors, too
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    hide_progress()
     patience = contextlib.nullcontext() if patiently else _impatience()
     with usable(uri), _one_at_a_time(uri), patience:
         _require_database(uri)
