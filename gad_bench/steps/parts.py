@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gad_bench.base.errors import UserError
 from gad_bench.base.process import quick_imports, thread_count
@@ -46,6 +47,7 @@ from gad_bench.trained import ImageDetector
 
 log = logging.getLogger(__name__)
 
+OURS = "gad_bench."
 SUPERVISED = "supervised"  # said of all that comes of labelled anomalous images
 
 
@@ -76,11 +78,13 @@ class Parts:
     def build(cls, config: DictConfig) -> Parts:
         """Build every part, so that what is impossible is refused before anything runs.
 
+        Parts of ours never change: a sweep's job shares those that the one before had.
+
         Raises:
             UserError: a part refuses its values.
         """
         with quick_imports():
-            return cls(**{field.name: build(config[field.name]) for field in fields(cls)})
+            return cls(**{field.name: _built(field.name, config) for field in fields(cls)})
 
     @property
     def supervised(self) -> bool:
@@ -258,6 +262,20 @@ class Parts:
         """
         source = stored_source(self.encoder(config), self.blocks, config, about, self.extraction)
         return replace(source, storage=self.maps)
+
+
+_last_built: dict[str, tuple[str, Any]] = {}
+"""By group, the values of the part of ours that was built last, and that part."""
+
+
+def _built(group: str, config: DictConfig) -> Any:  # noqa: ANN401 - whatever the group is
+    values = str(OmegaConf.to_container(config[group], resolve=True))
+    last_values, part = _last_built.get(group, (None, None))
+    if values != last_values:
+        part = build(config[group])
+        if type(part).__module__.startswith(OURS):
+            _last_built[group] = values, part
+    return part
 
 
 def stored_source(
