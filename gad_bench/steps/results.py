@@ -62,7 +62,7 @@ def scores_table(tested: pd.DataFrame, scores: Scores, maxima: Map | None = None
         maxima: the highest distance of each one's heat map [images], where there are any: they
             are in the column heat_maximum.
     """
-    columns = {name: tested[name].to_numpy() for name in ("path", "label", "defect")}
+    columns: dict[str, Any] = dict(tested[["path", "label", "defect"]].reset_index(drop=True))
     columns |= {f"block_{block}": values for block, values in scores.blocks.items()}
     columns["score"] = scores.combined
     if scores.p_values is not None:
