@@ -15,7 +15,6 @@ from jinja2 import Environment
 from gad_bench.base.files import read_regular, write_text
 from gad_bench.figures.style import save_figure
 from gad_bench.report import comparison, differences, text
-from gad_bench.report.frame import one_row_each
 from gad_bench.report.plots import Picture, draw_table
 from gad_bench.report.published import catalogue
 from gad_bench.report.report import Report
@@ -114,7 +113,7 @@ def render_page(report: Report, pictures: Mapping[str, Sequence[Picture]], folde
 
 def links(table: Table, row: Label, folder: Path) -> dict[str, dict[str, str]]:
     """Return a row's runs, each with the addresses of its figures by their names."""
-    entries = one_row_each(table.entries[table.entries["row"] == table.rows.index(row)])
+    entries = table.runs_by_row[row]
     names = (entries["category"].astype(str) + ", fold ").str.cat(entries["fold"].astype(str))
     return {
         name: {

@@ -111,6 +111,12 @@ class Table:
         """One row of each run."""
         return one_row_each(self.frame)
 
+    @cached_property
+    def runs_by_row(self) -> dict[Label, pd.DataFrame]:
+        """The runs that each row shows, one row a run."""
+        runs = self.entries.drop_duplicates(["row", "run"]).groupby("row")
+        return {label: runs.get_group(place) for place, label in enumerate(self.rows)}
+
     @property
     def higher_is_better(self) -> bool:
         """Whether the greatest number is the best."""
