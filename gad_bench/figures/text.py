@@ -55,8 +55,11 @@ class Renderer(RendererAgg):
         mask, left, top = letters(s, self._size(prop))
         if angle == UPWARDS:
             mask, left, top = np.rot90(mask), top, -left - mask.shape[1]
-        foot = round(y) + top + mask.shape[0]
-        self._renderer.draw_text_image(mask, round(x) + left, foot, 0, gc)
+        inked = np.empty((*mask.shape, 4), np.uint8)
+        inked[..., :3] = np.rint(255 * np.array(gc.get_rgb()[:3]))
+        inked[..., 3] = mask
+        foot = int(self.height) - (round(y) + top + mask.shape[0])
+        self.draw_image(gc, round(x) + left, foot, inked[::-1])
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return what is drawn [height, width, 4], RGBA."""
