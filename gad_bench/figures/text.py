@@ -57,7 +57,7 @@ class Renderer(RendererAgg):
             mask, left, top = np.rot90(mask), top, -left - mask.shape[1]
         inked = np.empty((*mask.shape, 4), np.uint8)
         inked[..., :3] = np.rint(255 * np.array(gc.get_rgb()[:3]))
-        inked[..., 3] = mask
+        inked[..., 3] = np.rint(mask * gc.get_alpha())
         foot = int(self.height) - (round(y) + top + mask.shape[0])
         self.draw_image(gc, round(x) + left, foot, inked[::-1])
 
