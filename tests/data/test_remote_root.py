@@ -102,7 +102,7 @@ def test_what_was_cut_short_goes_on(
     bucket: Bucket, tmp_path: Path, copied: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(self: RemoteFolder, wanted: RemoteObject, target: Path) -> None:
-        if len(copied) == 5:
+        if len(copied) >= 5:  # several threads copy
             target.write_bytes(b"half")
             raise UserError("the connection was lost")
         download(self, wanted, target)
