@@ -278,22 +278,25 @@ print(json.dumps([*map(sorted, (at_imports, sys.modules))]))
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["1", "2"])
 def second_run(
-    shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[set[str], set[str]]:
-    """The packages that a second run has imported by the end of its imports, and by its own."""
+    """The packages that a second run has imported by the end of its imports, and by its own.
+
+    It is on one core or on two, of which one records.
+    """
     import os
     import subprocess
     import sys
 
     folder = tmp_path_factory.mktemp("second_run")
-    environment = os.environ | {"GAD_BENCH_CACHE": str(shared_cache)}
+    own = {"GAD_BENCH_CACHE": str(shared_cache), "OMP_NUM_THREADS": request.param}
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", MODULES, *DEMO],
             cwd=folder,
-            env=environment,
+            env=os.environ | own,
             capture_output=True,
             text=True,
             check=True,
@@ -313,8 +316,9 @@ def test_a_second_runs_libraries_are_imported_before_its_work(
     second_run: tuple[set[str], set[str]],
 ) -> None:
     early, late = second_run
-    heavy = {"mlflow", "sqlalchemy", "alembic", "matplotlib", "scipy", "pandas", "PIL", "cv2"}
-    assert heavy <= early
+    of_record = {"mlflow", "sqlalchemy", "alembic"}
+    assert {"matplotlib", "scipy", "pandas", "PIL", "cv2"} <= early
+    assert of_record <= early or not of_record & late  # else another process has them
     assert len(late - early) < 10
 
 
