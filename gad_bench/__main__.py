@@ -8,7 +8,6 @@ from gad_bench.base.command import INTERRUPTED, run_told, show, tell_of_interrup
 from gad_bench.base.interrupt import heed_interrupts, ignore_interrupts, was_interrupted
 from gad_bench.base.process import SINCE_START, quick_imports
 from gad_bench.launch.help import asks_for_help, help_text
-from gad_bench.launch.recording import start_recording
 
 
 def main() -> None:
@@ -26,8 +25,10 @@ def main() -> None:
 
 def _launch() -> int:
     SINCE_START.restart()
-    start_recording(sys.argv[1:])
     try:
+        with quick_imports():
+            from gad_bench.launch.recording import start_recording
+        start_recording(sys.argv[1:])
         with quick_imports():
             from gad_bench.launch.job import launch
         SINCE_START.lap("imports")
