@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def run(  # noqa: PLR0915 - the stages stand on one page
     with ExitStack() as recording:
         tracked = recording.enter_context(tracking.run(description))
         watch.lap("tracking store")
-        source = source.preceded_by(tracked.require_open)
+        source = replace(source, before=tracked.require_open)
         evidence = obtain_evidence(config, parts, catalog, splits, source, images)
         watch.lap("features")
         outcomes, beside = [], list[Beside]()

@@ -96,10 +96,6 @@ class FeatureSource:
         """Return, as JSON values, everything but the images that changes a feature."""
         return {"reading": READING, **self.encoder.facts()}
 
-    def preceded_by(self, before: Callable[[], None]) -> FeatureSource:
-        """Return the same, with something that is done before images are read."""
-        return replace(self, before=before)
-
     def wanted_blocks(self) -> list[int]:
         """Return the blocks' numbers, in rising order.
 

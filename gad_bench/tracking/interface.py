@@ -124,9 +124,16 @@ Ending = TypeVar("Ending", bound=EndingRun)
 @contextlib.contextmanager
 def until_ended(tracked: Ending) -> Iterator[Ending]:
     """Record a run's end: how, the block decides."""
-    try:
+    with ended_by_errors(tracked):
         yield tracked
         tracked.end()
+
+
+@contextlib.contextmanager
+def ended_by_errors(tracked: EndingRun) -> Iterator[None]:
+    """Record that a run has ended early, where the block raises."""
+    try:
+        yield
     except BaseException as error:
         with contextlib.suppress(Exception):  # the first error is the one to tell
             tracked.end_early(error)

@@ -28,6 +28,7 @@ from gad_bench.tracking.interface import (
     Description,
     ServedModel,
     SweepSummary,
+    ended_by_errors,
     refuse_password,
     until_ended,
 )
@@ -96,13 +97,8 @@ class MLflow:
                 tags=_tags(description.tags) | self._nesting(description.sweep),
             )
         tracked = MLflowRun(client, run.info.run_id)
-        try:
-            with usable(self.uri):
-                tracked.log_params(description.params)
-        except BaseException as error:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
-                tracked.end_early(error)
-            raise
+        with ended_by_errors(tracked), usable(self.uri):
+            tracked.log_params(description.params)
         return tracked
 
     def opened(self, run_id: str) -> MLflowRun:
