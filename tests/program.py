@@ -13,6 +13,18 @@ from unittest import mock
 
 import pandas as pd
 
+SMALL_SWEEP = [
+    "-m",
+    "experiment=demo",
+    "dataset.train=20",
+    "dataset.test_good=6",
+    "dataset.test_defective=3",
+    "backbone.octaves=1",
+    "backbone.input_size=64",
+    "hydra.sweep.dir=swept",
+]
+"""Jobs that take a moment each; what is swept is to follow."""
+
 
 @dataclass
 class Outcome:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from program import SMALL_SWEEP
 from recorded import artifacts_of, recorded_runs, recorded_sweep, store_in
 
 from gad_bench.base.companion import Companion
@@ -20,18 +21,7 @@ from gad_bench.tracking.mlflow_aside import MLflowAside, RunAside, aside
 
 IMAGES = DatasetInput(name="demo/bolt", source="/images", digest="0123456789abcdef")
 DESCRIPTION = Description(name="run", params={"a": 1}, tags={"covariance": "identity"})
-SWEEP = [
-    "-m",
-    "experiment=demo",
-    "dataset.train=20",
-    "dataset.test_good=6",
-    "dataset.test_defective=3",
-    "backbone.octaves=1",
-    "backbone.input_size=64",
-    "figures=false",
-    "hydra.sweep.dir=swept",
-    "covariance=identity,diagonal",
-]
+SWEEP = [*SMALL_SWEEP, "figures=false", "covariance=identity,diagonal"]
 
 
 @pytest.fixture(autouse=True)

@@ -13,19 +13,9 @@ from urllib.parse import urlsplit
 
 import cv2
 import pytest
-from program import Program
+from program import SMALL_SWEEP, Program
 from recorded import recorded_runs, store_in
 
-SWEEP = [
-    "-m",
-    "experiment=demo",
-    "dataset.train=20",
-    "dataset.test_good=6",
-    "dataset.test_defective=3",
-    "backbone.octaves=1",
-    "backbone.input_size=64",
-    "hydra.sweep.dir=swept",
-]
 FIGURES = [
     *("block_curves.png", "blocks.png", "calibration.png"),
     *("contact_sheet.png", "curves.png", "histogram.png"),
@@ -53,7 +43,7 @@ def test_every_job_has_its_figures_on_disk_and_on_record_whoever_draws_them(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # one core draws, whatever the machine has
-    outcome = program(*SWEEP, "covariance=identity,ledoit_wolf")
+    outcome = program(*SMALL_SWEEP, "covariance=identity,ledoit_wolf")
     assert outcome.status == 0, outcome.errors
     assert "time: " in outcome.output
     runs = {run.data.tags["covariance"]: run for run in runs_in(outcome.folder)}
@@ -63,7 +53,9 @@ def test_every_job_has_its_figures_on_disk_and_on_record_whoever_draws_them(
         assert pictures(folder) == pictures(recorded) == FIGURES
         assert (recorded / "curves.png").read_bytes() == (folder / "curves.png").read_bytes()
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    here = program(*SWEEP[:-1], "hydra.sweep.dir=here", "tracking=none", "covariance=identity")
+    here = program(
+        *SMALL_SWEEP[:-1], "hydra.sweep.dir=here", "tracking=none", "covariance=identity"
+    )
     for name in FIGURES:
         drawn = (here.folder / "here" / "0" / name).read_bytes()
         assert drawn == (outcome.folder / "swept" / "0" / name).read_bytes()
@@ -74,7 +66,7 @@ def test_a_figure_that_cannot_be_written_fails_its_job_in_a_line(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     Path("swept/0/curves.png").mkdir(parents=True)
-    outcome = program(*SWEEP, "covariance=identity,diagonal")
+    outcome = program(*SMALL_SWEEP, "covariance=identity,diagonal")
     assert outcome.status == 1
     assert outcome.errors.count("failed: ") == 1
     assert "curves.png" in outcome.errors
@@ -92,7 +84,12 @@ def test_a_job_whose_figures_were_not_drawn_is_done_again(
 ) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "2", "GAD_BENCH_CACHE": str(shared_cache)}
     # So many jobs that the first one's figures are drawn long before the sweep's end.
-    asked = [*SWEEP, "resume=true", "covariance=identity,diagonal,ledoit_wolf", "fold.index=0,1"]
+    asked = [
+        *SMALL_SWEEP,
+        "resume=true",
+        "covariance=identity,diagonal,ledoit_wolf",
+        "fold.index=0,1",
+    ]
     started = subprocess.Popen(
         [sys.executable, "-m", "gad_bench", *asked],
         env=environment,
